@@ -1,0 +1,97 @@
+"""Which actions does one pass over a session take?
+
+Order of one pass (DESIGN §4.3): acks are settled → attempts of a dead incarnation are charged and its claims released
+→ a wake, if something is due and nothing runs → otherwise the running container is judged → recurrences fan out.
+A pass that wakes does not judge.
+"""
+
+from attrs import evolve
+
+from turnkeel_core.policy import SweepPolicy
+from turnkeel_core.spawn import SpawnLater, SpawnSnapshot, decide_spawn
+from turnkeel_core.stuck import decide_stuck_action
+from turnkeel_core.stuck_records import LeaveAlone, StuckSnapshot
+from turnkeel_core.sweep_charges import charge, delay, due_messages, release
+from turnkeel_core.sweep_records import (
+    CloneRecurrence,
+    ContainerUnknown,
+    FailMessage,
+    FenceSession,
+    HoldWake,
+    NoContainer,
+    ParkRecurrence,
+    SettleAck,
+    StopContainer,
+    SweepAction,
+    SweepSnapshot,
+    Wake,
+)
+
+
+def sweep_actions(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:
+    """All actions of this pass, in order."""
+    return (*_settle(seen), *_container(seen, policy), *_recur(seen))
+
+
+def judged(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -> StuckSnapshot:
+    """The running container as this pass judges it: this pass's clock, this pass's due messages."""
+    taken = {claim.message_id for claim in container.claims}
+    unclaimed = [
+        message
+        for message in due_messages(seen, policy)
+        if not message.first_poll_only and message.message_id not in taken
+    ]
+    unknown_ms = seen.now_ms if container.spawned_at_ms is None else container.spawned_at_ms
+    known = (message.since_at_ms if message.since_at_ms is not None else message.due_at_ms for message in unclaimed)
+    due_since_ms = min((unknown_ms if at_ms is None else at_ms for at_ms in known), default=None)
+    return evolve(container, now_ms=seen.now_ms, due_since_ms=due_since_ms)
+
+
+def _settle(seen: SweepSnapshot) -> tuple[SettleAck, ...]:
+    open_ids = {message.message_id for message in seen.messages}
+    return tuple(SettleAck(ack.message_id, ack.outcome) for ack in seen.acks if ack.message_id in open_ids)
+
+
+def _container(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:
+    match seen.container:
+        case ContainerUnknown():
+            return ()
+        case NoContainer():
+            return _recover_and_wake(seen, seen.container, policy)
+        case StuckSnapshot():
+            return _judge(seen, seen.container, policy)
+
+
+def _recover_and_wake(seen: SweepSnapshot, gone: NoContainer, policy: SweepPolicy) -> tuple[SweepAction, ...]:
+    reason = "container gone"
+    charges = charge(seen, gone.orphans, policy, reason, delayed=False)
+    failed = {action.message_id for action in charges if isinstance(action, FailMessage)}
+    due = tuple(m.message_id for m in due_messages(seen, policy) if m.message_id not in failed)
+    if not due:
+        return (*charge(seen, gone.orphans, policy, reason, delayed=True), *release(seen, gone.orphans))
+    recovery = (*charges, *release(seen, gone.orphans))
+    if gone.blocked is not None:
+        return (*recovery, HoldWake(gone.blocked, None, due))
+    spawn = decide_spawn(SpawnSnapshot(now_ms=seen.now_ms, deaths=gone.deaths), policy.spawn)
+    if isinstance(spawn, SpawnLater):
+        return (*recovery, HoldWake("backoff", spawn.at_ms, due))
+    return (*recovery, Wake(seen.incarnation + 1, due, delay(seen, gone.orphans, policy)))
+
+
+def _judge(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:
+    stuck = decide_stuck_action(judged(seen, container, policy), policy.stuck)
+    if isinstance(stuck, LeaveAlone):
+        return ()
+    name = type(stuck).__name__
+    if_stopped = (*charge(seen, container.claims, policy, name, delayed=True), *release(seen, container.claims))
+    fence = FenceSession(seen.incarnation, f"could not be stopped after {name}")
+    return (StopContainer(seen.incarnation, stuck, if_stopped, (fence,)),)
+
+
+def _recur(seen: SweepSnapshot) -> tuple[CloneRecurrence | ParkRecurrence, ...]:
+    return tuple(
+        ParkRecurrence(row.message_id, row.cron, row.refusal or "no next run")
+        if row.next_at_ms is None
+        else CloneRecurrence(row.message_id, row.next_at_ms)
+        for row in seen.recurring
+    )
