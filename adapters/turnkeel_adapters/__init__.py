@@ -1,0 +1,1 @@
+"""How does the outside world become facts, and actions deeds?"""

@@ -1,0 +1,1 @@
+"""What does the host itself remember? `turnkeel.db`, one module per table family."""

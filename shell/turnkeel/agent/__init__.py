@@ -1,0 +1,8 @@
+"""How does a program become a supervised agent? `with Agent.from_environment() as agent: ...`, or `agent exec`."""
+
+from turnkeel.agent.errors import AgentError, NoSession, NotInHand, UnsettledMessage
+from turnkeel.agent.kit import Agent
+from turnkeel.agent.message import Message
+from turnkeel_adapters.sessions.container_side import ClaimLost, Routing
+
+__all__ = ["Agent", "AgentError", "ClaimLost", "Message", "NoSession", "NotInHand", "Routing", "UnsettledMessage"]

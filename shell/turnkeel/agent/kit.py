@@ -1,0 +1,198 @@
+"""How does a Python program take messages, answer them, and show that it works?"""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from turnkeel.agent.declared import Declarations
+from turnkeel.agent.errors import NotInHand, UnsettledMessage
+from turnkeel.agent.heartbeat import Heartbeat
+from turnkeel.agent.intake import Intake
+from turnkeel.agent.log import report
+from turnkeel.agent.message import Message, message_of
+from turnkeel.agent.place import find_session_folder, read_incarnation
+from turnkeel.agent.stopping import StopRequest
+from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.container_side import (
+    ClaimedWork,
+    ClaimLost,
+    ContainerFiles,
+    ErrorNote,
+    Reply,
+    Routing,
+)
+
+
+def wall_ms() -> int:
+    """Return the wall clock in epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Agent:
+    """One running agent of a session; it beats from here to `close`, and takes one message at a time.
+
+    On SIGTERM nothing new is begun: SystemExit ends the process with code 143 and the claim left in place if a message
+    is in hand, with 0 otherwise. An exception that leaves the `with` block while a message is in hand is noted for the
+    host, which tries the message again. Raises SessionFault for a folder that is no session.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        incarnation: int | None = None,
+        beat_every_s: float = 1.0,
+        handle_sigterm: bool = True,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        """Open the session's files, drop claims of an earlier process, and start to beat."""
+        self.folder = Path(folder).absolute()
+        self.incarnation = incarnation
+        self._now_ms = now_ms
+        self._work: ClaimedWork | None = None
+        self._routing: Routing | None = None
+        self._stop = StopRequest(lambda: self._work is not None, install=handle_sigterm)
+        try:
+            self._files = ContainerFiles(self.folder)
+        except BaseException:
+            self._stop.restore()
+            raise
+        try:
+            self._files.clear_stale_claims()
+            self._intake = Intake(self._files, self.folder / "inbound.db", report)
+            self._declared = Declarations(self._files, now_ms, self._stop)
+            self._heartbeat = Heartbeat(self._files.touch_heartbeat, beat_every_s, report)
+        except BaseException:
+            self._files.close()
+            self._stop.restore()
+            raise
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Open the session that the host named in the environment; raises NoSession."""
+        folder = find_session_folder(environment, Path.cwd())
+        return cls(folder, incarnation=read_incarnation(environment))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if isinstance(error, Exception):
+                self._note_crash(error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop beating and close the files; a message in hand stays claimed."""
+        self._stop.restore()
+        self._heartbeat.stop()
+        self._files.close()
+
+    def messages(self, *, poll_s: float = 0.1, stop_when_idle: bool = False) -> Iterator[Message]:
+        """Yield message after message, oldest first, waiting for them unless `stop_when_idle`."""
+        while (message := self.next_message(poll_s=poll_s, wait_s=0.0 if stop_when_idle else None)) is not None:
+            yield message
+
+    def next_message(self, *, poll_s: float = 0.1, wait_s: float | None = None) -> Message | None:
+        """Claim the oldest due message, waiting up to `wait_s` seconds (None: for ever); None if there was none.
+
+        Raises UnsettledMessage while the one before is in hand.
+        """
+        if self._work is not None:
+            raise UnsettledMessage(f"message {self._work.message.message_id} is in hand: reply, or call done or fail")
+        give_up_s = float("inf") if wait_s is None else time.monotonic() + wait_s
+        self._intake.begin()
+        while True:
+            self._stop.leave_if_requested()
+            if (message := self._take()) is not None:
+                return message
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0:
+                return None
+            time.sleep(min(poll_s, left_s))
+
+    def reply(self, message: Message, text: str) -> None:
+        """Answer a message and settle it, in one transaction; raises ClaimLost, ValueError for an empty text."""
+        if not text:
+            raise ValueError("the reply is empty: call done to settle a message without an answer")
+        self._settle(message, "completed", reply=Reply(text=text, in_reply_to=message.id, routing=message.routing))
+
+    def done(self, message: Message) -> None:
+        """Settle a message without an answer; raises ClaimLost."""
+        self._settle(message, "completed")
+
+    def fail(self, message: Message, reason: str, detail: str = "") -> None:
+        """Give a message up for good, with the reason shown to people; raises ClaimLost.
+
+        To have it tried again, end the process with the message in hand instead.
+        """
+        self._settle(message, "failed", note=ErrorNote(reason=reason, detail=detail))
+
+    def note_attempt(self, message: Message, reason: str, detail: str = "") -> None:
+        """Say why this attempt failed; the message stays in hand, and is tried again once the process ends."""
+        with self._stop.shielded():
+            self._files.note_error(message.id, ErrorNote(reason=reason, detail=detail), self._now_ms())
+
+    def say(self, text: str) -> None:
+        """Send an extra text to where the message in hand, else the last one, came from, else to the session's chat."""
+        if not text:
+            raise ValueError("there is nothing to say: the text is empty")
+        in_hand = None if self._work is None else self._work.message.message_id
+        with self._stop.shielded():
+            routing = self._files.default_routing() if self._routing is None else self._routing
+            self._files.send(Reply(text=text, in_reply_to=in_hand, routing=routing), self._now_ms())
+
+    def progress(self) -> None:
+        """Show that the work moves; cheap to call often (one write a second)."""
+        self._declared.progress()
+
+    def tool(self, name: str, timeout_s: float | None = None) -> AbstractContextManager[None]:
+        """Declare that a tool runs for the length of the block, and how long it may take without a sign."""
+        return self._declared.tool(name, None if timeout_s is None else round(timeout_s * 1000))
+
+    def waiting(self, reason: str, *, until_at_ms: int | None = None) -> AbstractContextManager[None]:
+        """Declare that the work waits (rate limit, approval) for the length of the block, not that it hangs."""
+        return self._declared.waiting(reason, until_at_ms)
+
+    def shielded(self) -> AbstractContextManager[None]:
+        """Let the block finish before a SIGTERM takes effect; keep it short."""
+        return self._stop.shielded()
+
+    def _take(self) -> Message | None:
+        with self._stop.shielded():
+            work = self._intake.claim(self._now_ms())
+            if work is None:
+                return None
+            self._work, self._routing = work, work.message.routing
+            return message_of(work)
+
+    def _settle(
+        self,
+        message: Message,
+        outcome: Literal["completed", "failed"],
+        reply: Reply | None = None,
+        note: ErrorNote | None = None,
+    ) -> None:
+        work = self._work
+        if work is None or work.message.message_id != message.id:
+            raise NotInHand(f"message {message.id} is not in hand: it is settled already, or was never taken here")
+        with self._stop.shielded():
+            self._files.settle(work, outcome, reply, self._now_ms(), note)
+            self._work = None
+
+    def _note_crash(self, error: Exception) -> None:
+        if self._work is None or isinstance(error, ClaimLost):
+            return
+        note = ErrorNote(reason=type(error).__name__, detail="".join(traceback.format_exception(error)))
+        try:
+            self._files.note_error(self._work.message.message_id, note, self._now_ms())
+        except SessionFault as fault:
+            report(f"the reason of the failed attempt could not be noted: {fault}")
