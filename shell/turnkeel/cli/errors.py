@@ -1,0 +1,54 @@
+"""Which exit code does a failure get, and which one line tells it?"""
+
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+HELD: Final = 3
+INTERRUPTED: Final = 130
+
+
+class CommandFailed(Exception):
+    """What was asked for did not work; the text says why and what to do."""
+
+
+class WrongUsage(Exception):
+    """The command line asks for something that makes no sense; the text says what to write instead."""
+
+
+def exit_code_of(error: Exception) -> int | None:
+    """The exit code of an expected failure: 1 failed, 2 wrong usage or configuration, 3 another host is at work.
+
+    None for an error nobody expected: that one is a fault of this program and keeps its traceback.
+    """
+    # Imported where something went wrong already: a command that works does not pay for it.
+    from turnkeel_adapters.config import BadZone, ConfigFault
+    from turnkeel_adapters.errors import AdapterError, BadSessionName
+    from turnkeel_adapters.runners.errors import RunnerError
+    from turnkeel_adapters.system.install import InstallIdUnreadable
+    from turnkeel_adapters.system.lock import AlreadyHeld, LockError
+
+    match error:
+        case WrongUsage() | ConfigFault() | BadZone() | BadSessionName():
+            return WRONG_USAGE
+        case AlreadyHeld():
+            return HELD
+        case CommandFailed() | AdapterError() | LockError() | RunnerError() | InstallIdUnreadable() | OSError():
+            return FAILED
+        case _:
+            return WRONG_USAGE if _is_usage_error(error) else None
+
+
+def line_of(error: Exception) -> str:
+    """What went wrong, for standard error."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _is_usage_error(error: Exception) -> bool:
+    from turnkeel.cli.host_commands import UsageError
+
+    return isinstance(error, UsageError)

@@ -1,0 +1,139 @@
+"""`run`, `send` and `chat`: how does an operator bring a host to life and talk to it?"""
+
+import asyncio
+import shlex
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from attrs import evolve
+
+from turnkeel.cli.assemble import new_message_id, open_host
+from turnkeel.cli.conversation import Conversation
+from turnkeel.cli.report import LogFormat, Reporter
+from turnkeel.host.events import HostEvent
+from turnkeel.host.host import Host, RunSummary
+from turnkeel_adapters.config.load import load_config
+from turnkeel_adapters.config.records import HostConfig
+from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_adapters.system.doorbell import ring
+
+
+class UsageError(Exception):
+    """The command line asks for something that makes no sense; the text says what to write instead."""
+
+
+def run(
+    data: Path,
+    *,
+    agent: str | None = None,
+    agent_runner: str | None = None,
+    config: Path | None = None,
+    until_idle: bool = False,
+    log_format: LogFormat = "text",
+) -> int:
+    """Keep all sessions of a data directory; with `until_idle` end when nothing is left to do.
+
+    Returns 0, or 1 if it ended because all work was done and a message had failed or a session was faulty.
+    """
+    settings = config_for(config, agent, agent_runner)
+    with open_host(data, settings, Reporter(log_format=log_format)) as host:
+        summary = asyncio.run(_run(host, until_idle))
+    return 1 if until_idle and (summary.faulty or summary.failed_messages) else 0
+
+
+def send(data: Path, session: str, text: str) -> str:
+    """Store a message in the session's inbox, making the session if it is new; returns the message's id.
+
+    The message is on the disk when this returns; a running host is told, and finds it anyway.
+    """
+    name = SessionName.parse(session)
+    _refuse_closed(data, name)
+    sessions = FileSessions(data)
+    sessions.tree.create(name)
+    message_id = Conversation(sessions.store(str(name))).say(sys.stdin.read() if text == "-" else text)
+    ring(data)
+    return message_id
+
+
+def chat(
+    *,
+    agent: str | None = None,
+    agent_runner: str | None = None,
+    config: Path | None = None,
+    data: Path | None = None,
+    session: str = "chat",
+    verbose: bool = False,
+) -> int:
+    """A host of its own and a conversation with one session: each line of input is a message, each reply is printed.
+
+    Without `data` everything lives in a temporary directory. Returns 1 if a message was not answered.
+    """
+    settings = config_for(config, agent, agent_runner)
+    name = SessionName.parse(session)
+    reporter = Reporter() if verbose else _silent
+    with ExitStack() as stack:
+        where = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-chat-")))
+        host = stack.enter_context(open_host(where, settings, reporter))
+        _refuse_closed(where, name)
+        sessions = FileSessions(where)
+        sessions.tree.create(name)
+        return asyncio.run(_chat(host, Conversation(sessions.store(str(name))), where))
+
+
+def config_for(config: Path | None, agent: str | None, agent_runner: str | None) -> HostConfig:
+    """The configuration, with the agent named on the command line if one is."""
+    settings = load_config(config)
+    if agent is not None and agent_runner is not None:
+        raise UsageError("give --agent (any program) or --agent-runner (speaks the session contract), not both")
+    command = agent if agent_runner is None else agent_runner
+    if command is None:
+        if not settings.agent.argv:
+            raise UsageError("no agent: give --agent CMD, --agent-runner CMD, or [agent] command in the configuration")
+        return settings
+    try:
+        argv = tuple(shlex.split(command))
+    except ValueError as error:
+        raise UsageError(f"the agent command {command!r} cannot be split into words: {error}") from error
+    if not argv:
+        raise UsageError("the agent command is empty: name a program")
+    return evolve(settings, agent=evolve(settings.agent, argv=argv, speaks_contract=agent_runner is not None))
+
+
+def _refuse_closed(data: Path, name: SessionName) -> None:
+    if not (data / FILE_NAME).exists():
+        return
+    with HostState(data, read_only=True) as state:
+        if str(name) in state.registry.closed():
+            raise AdapterError(f"session {name} is closed; send to another one")
+
+
+async def _run(host: Host, until_idle: bool) -> RunSummary:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, host.stop)
+    return await host.run(until_idle=until_idle)
+
+
+async def _chat(host: Host, conversation: Conversation, data: Path) -> int:
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(host.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, host.stop)
+    talking = asyncio.create_task(conversation.talk(lambda: ring(data)))
+    await asyncio.wait({running, talking}, return_when=asyncio.FIRST_COMPLETED)
+    talking.cancel()
+    host.stop()
+    await running
+    if talking.cancelled() or not talking.done():
+        return 130
+    return 0 if talking.result() else 1
+
+
+def _silent(event: HostEvent) -> None:
+    """Nothing is told while people talk."""

@@ -1,0 +1,81 @@
+"""How is a session's agent started as a process of this machine?"""
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+import turnkeel
+import turnkeel_adapters
+import turnkeel_core
+from turnkeel_adapters.config.records import AgentConfig
+from turnkeel_adapters.runners.environment import compose_environment
+from turnkeel_adapters.runners.records import SpawnOrder
+from turnkeel_adapters.sessions.collection import FileSessions
+
+LOG_DIR: Final = "logs"
+
+
+@frozen(kw_only=True)
+class ProcessLauncher:
+    """Composes the order for one incarnation: command, environment by allow-list, log file.
+
+    A program that does not speak the session contract is wrapped by `agent exec` and runs in `directory`; one that
+    does finds its session folder as working directory and in TURNKEEL_SESSION_DIR.
+    """
+
+    data_dir: Path
+    sessions: FileSessions
+    agent: AgentConfig
+    directory: Path
+    environ: Mapping[str, str]
+
+    def order(self, session: str, incarnation: int) -> SpawnOrder:
+        """The order for `session`'s container number `incarnation`."""
+        folder = self.sessions.store(session).folder
+        facts = {
+            "TURNKEEL_SESSION": session,
+            "TURNKEEL_SESSION_DIR": str(folder),
+            "TURNKEEL_INCARNATION": str(incarnation),
+        }
+        extra = {**_import_path(), **dict(self.agent.environment), **facts}
+        return SpawnOrder(
+            session=session,
+            incarnation=incarnation,
+            folder=folder,
+            argv=self._argv(),
+            environment=compose_environment(self.environ, self.agent.pass_environment, extra),
+            log_path=self.data_dir / LOG_DIR / f"{session}.log",
+        )
+
+    def _argv(self) -> tuple[str, ...]:
+        program, *arguments = self.agent.argv or ()
+        if "/" in program:
+            # What is typed counts from where it is typed, whatever folder the agent then runs in.
+            program = str(self.directory / program)
+        argv = (program, *arguments)
+        return argv if self.agent.speaks_contract else (*self._wrapper(), "--", *argv)
+
+    def _wrapper(self) -> tuple[str, ...]:
+        options = ["--directory", str(self.directory), "--output-limit", str(self.agent.output_limit_bytes)]
+        if self.agent.allow_empty:
+            options.append("--allow-empty")
+        if self.agent.timeout_s is not None:
+            options += ["--timeout", str(self.agent.timeout_s)]
+        # -P: the session folder is the working directory, and an agent can write to it; nothing is imported from it.
+        return (sys.executable, "-P", "-m", "turnkeel.agent", "exec", *options)
+
+
+def _import_path() -> dict[str, str]:
+    """A bare checkout is not installed: tell the agent's interpreter where the packages are."""
+    try:
+        importlib.metadata.distribution("turnkeel")
+    except importlib.metadata.PackageNotFoundError:
+        packages = (turnkeel, turnkeel_adapters, turnkeel_core)
+        roots = dict.fromkeys(str(Path(package.__file__ or "").parent.parent) for package in packages)
+        return {"PYTHONPATH": os.pathsep.join(roots)}
+    return {}

@@ -1,0 +1,77 @@
+"""How does a command's answer reach the reader: plain lines, a table on a terminal, or one JSON document?"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, cast
+
+from turnkeel_adapters.timestamps import iso_utc
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+
+_COUNT_MS = 2**53
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """One JSON document, ASCII only; every `x_at_ms` has an `x_at` in ISO 8601 beside it."""
+    print(json.dumps(with_iso(cast(JsonValue, document)), indent=2))
+
+
+def with_iso(value: JsonValue) -> JsonValue:
+    """The same data, with the ISO text of every instant beside it."""
+    match value:
+        case list():
+            return [with_iso(item) for item in value]
+        case dict():
+            found: dict[str, JsonValue] = {}
+            for key, item in value.items():
+                found[key] = with_iso(item)
+                if key.endswith("_at_ms"):
+                    found[key.removesuffix("_ms")] = iso_or_none(item)
+            return found
+        case _:
+            return value
+
+
+def iso_or_none(value: object) -> str | None:
+    """The instant in ISO 8601; None for anything that is none."""
+    return iso_utc(value) if isinstance(value, int) and abs(value) < _COUNT_MS else None
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns side by side: aligned plain lines, one per row, or a table if a person looks at a terminal."""
+    if sys.stdout.isatty():
+        _print_rich(columns, rows)
+        return
+    lines = [tuple(columns), *(tuple(flat(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def flat(text: str) -> str:
+    """The text on one line, without control characters: what an agent wrote must not steer the terminal."""
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def safe(text: str) -> str:
+    """The text without control characters, save its line ends and tabs."""
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char, char.encode("unicode_escape").decode("ascii"))
+
+
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Text, not markup: a message that says "[red]" is shown as it is.
+        table.add_row(*(Text(safe(cell)) for cell in row))
+    Console().print(table)

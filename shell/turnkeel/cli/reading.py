@@ -1,0 +1,192 @@
+"""What can be read of a data directory without changing a byte of it?"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+from attrs import frozen
+
+from turnkeel.cli.errors import CommandFailed
+from turnkeel_adapters.errors import AdapterError, SessionFault
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.sessions.store import FileSessionStore
+from turnkeel_adapters.sessions.tree import TreeListing
+from turnkeel_adapters.state.database import StateFault
+from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_adapters.system.lock import Holder, LockUnavailable, probe
+
+T = TypeVar("T")
+
+TREE: Final = "v2-sessions"
+_LOOKS: Final = 3
+_LOOK_AGAIN_S: Final = 0.02
+
+
+class ReadingStore(FileSessionStore):
+    """A session whose files are read as they are: a hot journal is reported, not rolled back."""
+
+    def roll_back(self) -> None:
+        """Refuse, naming the file whose journal it is."""
+        names = [name for name in ("inbound.db", "outbound.db") if (self.folder / f"{name}-journal").exists()]
+        path = self.folder / (names[0] if names else "inbound.db")
+        raise SessionFault(path, "hot_journal", "this command changes nothing; the host rolls it back at its next pass")
+
+
+class ReadingSessions(FileSessions):
+    """The sessions of a data directory, for reading only."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, read_only=True)
+
+    def store(self, session: str) -> ReadingStore:
+        """The store of one session; SessionFault if its place is a link, BadSessionName if it cannot be one."""
+        return ReadingStore(self.tree.folder(SessionName.parse(session)), read_only=True)
+
+
+@frozen(kw_only=True)
+class Reading:
+    """A data directory as it is now. `state` is empty, and `has_state` False, where `turnkeel.db` cannot be read.
+
+    `host` is who serves the directory, None if nobody does; `notes` are for the reader of the answer.
+    """
+
+    data_dir: Path
+    sessions: ReadingSessions
+    listing: TreeListing
+    closed: frozenset[str]
+    host: Holder | None
+    state: HostState
+    has_state: bool
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All sessions with a folder, in order."""
+        return tuple(str(found.name) for found in self.listing.sessions)
+
+    def known(self, session: str) -> str:
+        """The full name of an existing session; CommandFailed if there is none, BadSessionName if it cannot be one."""
+        name = str(SessionName.parse(session))
+        if name not in self.names:
+            raise CommandFailed(f"no session {name} in {self.data_dir}; `turnkeel status` lists them")
+        return name
+
+
+def data_dir_of(option: Path | None) -> Path:
+    """The data directory: the option, else TURNKEEL_DATA, else `./data`; for its session folder, what holds that."""
+    named = option if option is not None else Path(os.environ.get("TURNKEEL_DATA") or "data")
+    if Path(os.path.abspath(named)).name == TREE and not (named / TREE).is_dir():
+        return Path(os.path.abspath(named)).parent
+    return named
+
+
+@contextmanager
+def open_reading(option: Path | None) -> Iterator[Reading]:
+    """Read a data directory, with or without a host at work in it; CommandFailed if it cannot be read at all."""
+    data_dir = data_dir_of(option)
+    if not data_dir.is_dir():
+        problem = "is no directory" if data_dir.exists() else "does not exist"
+        raise CommandFailed(f"{data_dir} {problem}: give --data DIR, or set TURNKEEL_DATA")
+    with ExitStack() as stack:
+        host, notes = _host(data_dir)
+        state, has_state, more = _open_state(data_dir, host, stack)
+        sessions = ReadingSessions(data_dir)
+        listing = sessions.find()
+        _check_root(data_dir, listing)
+        closed, unknown = _closed(sessions, state)
+        yield Reading(
+            data_dir=data_dir,
+            sessions=sessions,
+            listing=listing,
+            closed=closed,
+            host=host,
+            state=state,
+            has_state=has_state,
+            notes=(*notes, *more, *unknown, *_nothing_here(data_dir)),
+        )
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask `turnkeel.db`; a commit that ends between two looks of SQLite seems a dead writer's, so look again."""
+    for look in range(_LOOKS):
+        try:
+            return ask()
+        except StateFault as fault:
+            if not isinstance(fault.__cause__, apsw.ReadOnlyError) or look == _LOOKS - 1:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+    raise AssertionError("the last look returns or raises")
+
+
+def _host(data_dir: Path) -> tuple[Holder | None, tuple[str, ...]]:
+    try:
+        return probe(data_dir), ()
+    except LockUnavailable as fault:
+        return None, (f"whether a host is at work here cannot be told: {fault}",)
+
+
+def _open_state(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple[HostState, bool, tuple[str, ...]]:
+    path = data_dir / FILE_NAME
+    if not os.path.lexists(path):
+        return _empty(stack), False, ()
+    try:
+        if _is_wal(path):
+            raise StateFault(path, "is in WAL mode, which no turnkeel sets: convert it with journal_mode=DELETE")
+        return stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))), True, ()
+    except (StateFault, OSError) as fault:
+        if host is None and (data_dir / f"{FILE_NAME}-journal").exists():
+            try:
+                note = f"{path.name}: its host was killed inside a commit; read without that, the next start cleans it up"
+                return _copied(data_dir, stack), True, (note,)
+            except (StateFault, OSError):
+                pass  # then the first fault tells what is wrong, below
+        return _empty(stack), False, (f"{fault}; what the host remembers is left out here",)
+
+
+def _is_wal(path: Path) -> bool:
+    # SQLite would make -wal and -shm files even for a reader.
+    with path.open("rb") as file:
+        return 2 in file.read(20)[18:]
+
+
+def _empty(stack: ExitStack) -> HostState:
+    return stack.enter_context(HostState(_scratch(stack)))
+
+
+def _copied(data_dir: Path, stack: ExitStack) -> HostState:
+    """Nobody writes here: both files can be copied, and the copy rolled back."""
+    scratch = _scratch(stack)
+    for name in (FILE_NAME, f"{FILE_NAME}-journal"):
+        shutil.copyfile(data_dir / name, scratch / name)
+    return stack.enter_context(HostState(scratch))
+
+
+def _scratch(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-look-")))
+
+
+def _check_root(data_dir: Path, listing: TreeListing) -> None:
+    for fault in listing.faults:
+        if fault.folder == data_dir / TREE:
+            raise CommandFailed(fault.detail)
+
+
+def _closed(sessions: ReadingSessions, state: HostState) -> tuple[frozenset[str], tuple[str, ...]]:
+    ours = patiently(state.registry.closed)
+    try:
+        return ours | sessions.closed_in_registry(), ()
+    except AdapterError as fault:
+        return ours, (f"{fault}; sessions that are closed there are shown as open",)
+
+
+def _nothing_here(data_dir: Path) -> tuple[str, ...]:
+    if (data_dir / TREE).is_dir() or (data_dir / FILE_NAME).exists():
+        return ()
+    return (f"{data_dir} holds neither {TREE} nor {FILE_NAME}: no host has worked here yet",)

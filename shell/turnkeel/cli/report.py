@@ -1,0 +1,127 @@
+"""How does an operator read what the host does? One line per event, for people or for machines."""
+
+import sys
+from datetime import datetime
+from typing import Literal, TextIO, TypeAlias
+
+import structlog
+
+from turnkeel.host.events import (
+    Charged,
+    Died,
+    FaultCleared,
+    FaultSeen,
+    Held,
+    HostEvent,
+    HostStarted,
+    HostStopped,
+    MessageFailed,
+    NotStopped,
+    Recurred,
+    Resumed,
+    Settled,
+    Stopping,
+    WakeFailed,
+    Woke,
+)
+from turnkeel_adapters.wire import to_data
+from turnkeel_core import (
+    KillIgnoringDue,
+    KillNeverStarted,
+    KillNoProgress,
+    KillOverCeiling,
+    KillOverRunLimit,
+    KillStaleClaim,
+    LeaveAlone,
+    StopIdle,
+    StuckAction,
+)
+
+LogFormat: TypeAlias = Literal["text", "json"]
+
+
+class Reporter:
+    """Writes each event as one line; called from the loop and from worker threads."""
+
+    def __init__(self, stream: TextIO | None = None, log_format: LogFormat = "text") -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._json = structlog.processors.JSONRenderer(sort_keys=True) if log_format == "json" else None
+
+    def __call__(self, event: HostEvent) -> None:
+        """Write it; a closed stream loses the line, never the host."""
+        now = datetime.now().astimezone()
+        if self._json is None:
+            line = f"{now:%H:%M:%S} {describe(event)}"
+        else:
+            fields = {"event": type(event).__name__, "at": now.isoformat(), "what": to_data(event)}
+            line = str(self._json(None, "", fields))
+        try:
+            print(line, file=self._stream, flush=True)
+        except (OSError, ValueError):
+            return
+
+
+def describe(event: HostEvent) -> str:
+    """The event in one plain line."""
+    match event:
+        case HostStarted(sessions, leftovers):
+            left = f", {leftovers} left by an earlier host stopped" if leftovers else ""
+            return f"host started: {sessions} sessions{left}"
+        case Woke(session, incarnation, due):
+            return f"{session}: container {incarnation} started for {', '.join(due[:3])}{' …' if len(due) > 3 else ''}"
+        case WakeFailed(session, incarnation, reason):
+            return f"{session}: container {incarnation} could not be started, nothing is charged: {reason}"
+        case Died(session, incarnation, exit_code, number, intent):
+            how = f"signal {number}" if number is not None else f"exit {'unseen' if exit_code is None else exit_code}"
+            return f"{session}: container {incarnation} is gone ({how}{f', stopped: {intent}' if intent else ''})"
+        case Stopping(session, incarnation, because):
+            return f"{session}: stopping container {incarnation}: {verdict(because)}"
+        case NotStopped(session, incarnation, reason):
+            return f"{session}: container {incarnation} could NOT be stopped, the session is fenced: {reason}"
+        case Charged(session, charge):
+            return f"{session}: attempt {charge.tries} of {charge.message_id} charged: {charge.reason}"
+        case Settled(session, message_id, outcome):
+            return f"{session}: {message_id} {outcome}"
+        case MessageFailed(session, failure):
+            return f"{session}: {failure.message_id} failed for good after {failure.tries} retries: {failure.reason}"
+        case Held(session, hold):
+            return f"{session}: {len(hold.due)} due, waiting: {hold.reason}"
+        case Recurred(session, message_id, next_at_ms):
+            return f"{session}: {message_id} recurs at {_local(next_at_ms)}"
+        case FaultSeen(session, subject, kind, detail):
+            return f"{session or 'host'}: fault in {subject}: {kind}: {detail}"
+        case FaultCleared(session, subject):
+            return f"{session or 'host'}: {subject} works again"
+        case Resumed(gap_ms):
+            return f"the machine slept or its clock was set: {gap_ms / 1000:.0f} s do not count"
+        case HostStopped(running):
+            return f"host stopped: {running} containers stopped"
+
+
+def verdict(because: StuckAction) -> str:
+    """Why a container is stopped, or not, in one phrase."""
+    match because:
+        case LeaveAlone(reason, _):
+            return f"left alone: {reason}"
+        case KillOverCeiling(age_ms, ceiling_ms, measured_from):
+            return f"no heartbeat for {_s(age_ms)} since the {measured_from} (limit {_s(ceiling_ms)})"
+        case KillNeverStarted(age_ms, deadline_ms):
+            return f"no sign of life {_s(age_ms)} after its start (limit {_s(deadline_ms)})"
+        case KillStaleClaim(message_id, claim_age_ms, tolerance_ms):
+            return f"{message_id} claimed {_s(claim_age_ms)} ago, silent since (limit {_s(tolerance_ms)})"
+        case KillNoProgress(message_id, silent_ms, limit_ms):
+            return f"{message_id} makes no progress for {_s(silent_ms)} (limit {_s(limit_ms)})"
+        case KillOverRunLimit(message_id, claim_age_ms, limit_ms):
+            return f"{message_id} runs for {_s(claim_age_ms)} (limit {_s(limit_ms)})"
+        case KillIgnoringDue(silent_ms, limit_ms):
+            return f"takes no due work for {_s(silent_ms)} (limit {_s(limit_ms)})"
+        case StopIdle(idle_ms, limit_ms):
+            return f"idle for {_s(idle_ms)} (limit {_s(limit_ms)})"
+
+
+def _s(ms: int) -> str:
+    return f"{ms / 1000:.1f} s"
+
+
+def _local(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(timespec="seconds")

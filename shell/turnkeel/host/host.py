@@ -1,0 +1,174 @@
+"""The loop: who must be looked at now?
+
+Sessions sleep until the next instant at which their plan would change; in between, cheap stats notice what other
+processes wrote: one doorbell, the files of running sessions, and now and then all folders. No limit is decided here.
+"""
+
+import asyncio
+
+from attrs import frozen
+
+from turnkeel.host.boot import boot, stop_for_shutdown
+from turnkeel.host.events import FaultCleared, FaultSeen, HostStarted, HostStopped, Resumed
+from turnkeel.host.keeper import Keeper
+from turnkeel.host.look import handle_of
+from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.slots import Slots
+from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.runners.records import Alive
+from turnkeel_adapters.system.clock import Instant
+from turnkeel_core import ClockSnapshot, GiveGrace, decide_grace
+
+
+@frozen(kw_only=True)
+class RunSummary:
+    """How the host left its sessions."""
+
+    sessions: int
+    faulty: tuple[str, ...]
+    failed_messages: int
+
+
+class Host:
+    """One host on one data directory, whose lock its caller holds."""
+
+    def __init__(self, ports: HostPorts, policies: HostPolicies) -> None:
+        self._ports = ports
+        self._policies = policies
+        self._keepers: dict[str, Keeper] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots = Slots(policies.start, self._poke)
+        self._listing_faults: dict[str, str] = {}
+        self._clock = ports.clock.read()
+        self._due: dict[str, int] = {}
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for a graceful end: no new starts, running containers stopped, what they finished settled."""
+        self._stop.set()
+
+    async def run(self, *, until_idle: bool = False) -> RunSummary:
+        """Keep all sessions until `stop()`, or until nothing is left to do."""
+        ports, policies = self._ports, self._policies
+        leftovers = await ports.executor.run(boot, ports, policies)
+        await self._scan()
+        ports.report(HostStarted(len(self._keepers), leftovers))
+        try:
+            while not self._stop.is_set():
+                await self._watch()
+                if until_idle and await self._nothing_left():
+                    break
+                await ports.clock.wait(self._stop, ports.clock.read().mono_ms + policies.host.doorbell_poll_ms)
+        finally:
+            running = await self._drain()
+        ports.report(HostStopped(running))
+        keepers = self._keepers.values()
+        return RunSummary(
+            sessions=len(self._keepers),
+            faulty=tuple(sorted({k.session for k in keepers if k.rest.faulty} | self._listing_faults.keys())),
+            failed_messages=sum(keeper.rest.failed for keeper in keepers),
+        )
+
+    def _poke(self, session: str) -> None:
+        self._keepers[session].poke()
+
+    async def _watch(self) -> None:
+        """One round of cheap checks; each kind has its own period."""
+        policy, now = self._policies.host, self._ports.clock.read()
+        self._check_clock(now)
+        rung = await self._ports.executor.run(self._ports.doorbell.rung)
+        if self._is_due("fallback", policy.fallback_scan_ms, now):
+            await self._scan()
+            for keeper in self._keepers.values():
+                keeper.poke()
+        elif rung or self._is_due("idle", policy.idle_scan_ms, now):
+            await self._scan()
+        elif self._is_due("running", policy.running_poll_ms, now):
+            await self._check(tuple(s for s in self._slots.running if s in self._keepers))
+
+    def _is_due(self, what: str, period_ms: int, now: Instant) -> bool:
+        if now.mono_ms < self._due.setdefault(what, now.mono_ms + period_ms):
+            return False
+        self._due[what] = now.mono_ms + period_ms
+        return True
+
+    def _check_clock(self, now: Instant) -> None:
+        before, self._clock = self._clock, now
+        seen = ClockSnapshot(
+            previous_wall_ms=before.wall_ms,
+            previous_mono_ms=before.mono_ms,
+            now_ms=now.wall_ms,
+            now_mono_ms=now.mono_ms,
+        )
+        grace = decide_grace(seen, self._policies.suspend)
+        if isinstance(grace, GiveGrace):
+            self._ports.report(Resumed(grace.gap_ms))
+            for keeper in self._keepers.values():
+                keeper.resumed_at_ms = grace.resumed_at_ms
+                keeper.poke()
+
+    async def _scan(self) -> None:
+        """Find sessions by their folders, keep the new ones, look at the files of all."""
+        ports, now_ms = self._ports, self._ports.clock.read().wall_ms
+        try:
+            listing = await ports.executor.run(ports.sessions.find)
+            closed = await ports.executor.run(ports.state.registry.closed)
+            closed |= await ports.executor.run(ports.sessions.closed_in_registry)
+        except AdapterError as error:
+            ports.report(FaultSeen("", "data directory", type(error).__name__, str(error)))
+            return
+        names = tuple(str(found.name) for found in listing.sessions)
+        self._tell_listing_faults({str(fault.folder): fault.detail for fault in listing.faults})
+        fresh = tuple(name for name in names if name not in self._keepers and name not in closed)
+        await ports.executor.run(ports.state.registry.seen, fresh, now_ms)
+        for name in fresh:
+            self._keepers[name] = Keeper(name, ports, self._policies, self._slots)
+            self._tasks[name] = asyncio.create_task(self._keepers[name].keep(), name=name)
+        await self._check(tuple(name for name in names if name in self._keepers and name not in fresh))
+
+    def _tell_listing_faults(self, faults: dict[str, str]) -> None:
+        for path in self._listing_faults.keys() - faults.keys():
+            self._ports.report(FaultCleared(path, "folder"))
+        for path in faults.keys() - self._listing_faults.keys():
+            self._ports.report(FaultSeen(path, "folder", "not_a_session", faults[path]))
+        self._listing_faults = faults
+
+    async def _check(self, sessions: tuple[str, ...]) -> None:
+        for session, changed in (await self._ports.executor.run(self._changed, sessions)).items():
+            if changed:
+                self._keepers[session].poke()
+
+    def _changed(self, sessions: tuple[str, ...]) -> dict[str, bool]:
+        """Stats, and for running sessions a look at the process: no file is opened."""
+        found: dict[str, bool] = {}
+        running = set(self._slots.running)
+        for session in sessions:
+            signature = self._ports.sessions.store(session).signature()
+            gone = session in running and self._gone(session)
+            found[session] = gone or self._keepers[session].differs(signature)
+        return found
+
+    def _gone(self, session: str) -> bool:
+        latest = self._ports.state.incarnations.latest(session)
+        handle = None if latest is None else handle_of(latest)
+        return handle is not None and not isinstance(self._ports.runner.look(handle), Alive)
+
+    async def _nothing_left(self) -> bool:
+        if any(keeper.busy or not keeper.rest.quiet for keeper in self._keepers.values()):
+            return False
+        await self._scan()
+        return not any(keeper.busy for keeper in self._keepers.values())
+
+    async def _drain(self) -> int:
+        """Passes under way end, containers are stopped side by side, and a last pass settles what they finished."""
+        for keeper in self._keepers.values():
+            keeper.blocked = "draining"
+            keeper.close()
+        await asyncio.gather(*self._tasks.values())
+        running = tuple(session for session in self._slots.running if session in self._keepers)
+        grace_ms = min(self._policies.host.stop_grace_ms, self._policies.host.shutdown_grace_ms)
+        run = self._ports.executor.run
+        await asyncio.gather(*(run(stop_for_shutdown, session, self._ports, grace_ms) for session in running))
+        for session in running:
+            await self._keepers[session].look_once()
+        return len(running)

@@ -1,0 +1,183 @@
+"""How is one session kept? Look, plan, act, and sleep until something can have changed."""
+
+import asyncio
+
+from attrs import evolve, frozen
+
+from turnkeel.host.act import act
+from turnkeel.host.events import FaultCleared, FaultSeen
+from turnkeel.host.look import View, look
+from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.record import record
+from turnkeel.host.slots import Slots
+from turnkeel_adapters.errors import AdapterError, SessionFault
+from turnkeel_adapters.sessions.records import FolderSignature
+from turnkeel_core import Blocked, HoldWake, NoContainer, StopContainer, StuckSnapshot, SweepPlan, Wake, plan_sweep
+
+
+@frozen(kw_only=True)
+class Rest:
+    """How the last pass left the session. `quiet`: nothing is due, claimed or waiting for another try."""
+
+    quiet: bool = False
+    running: bool = False
+    faulty: bool = False
+    failed: int = 0
+
+
+class Keeper:
+    """One session's passes, one at a time. A fault in it stays in it: looked at again with backoff."""
+
+    def __init__(self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots) -> None:
+        self.session = session
+        self.rest = Rest()
+        self.busy = True
+        self.blocked: Blocked | None = None
+        self.resumed_at_ms: int | None = None
+        self._ports = ports
+        self._policies = policies
+        self._slots = slots
+        self._poked = asyncio.Event()
+        self._closing = False
+        self._signature: FolderSignature | None = None
+        self._faults: dict[str, tuple[str, str]] = {}
+        self._held: HoldWake | None = None
+        self._retry_ms = 0
+
+    def poke(self) -> None:
+        """Something may have changed: look soon."""
+        self.busy = True
+        self._poked.set()
+
+    def close(self) -> None:
+        """End `keep` after the pass under way."""
+        self._closing = True
+        self._poked.set()
+
+    def differs(self, signature: FolderSignature) -> bool:
+        """Did a file change since the last pass? A heartbeat alone changes nothing before its time."""
+        seen = self._signature
+        return seen is None or (seen.inbound, seen.outbound) != (signature.inbound, signature.outbound)
+
+    async def keep(self) -> None:
+        """Pass after pass, until closed."""
+        while not self._closing:
+            self._poked.clear()
+            next_look_ms = await self.look_once()
+            self.busy = self._poked.is_set()
+            if not self._closing:
+                await self._ports.clock.wait(self._poked, next_look_ms)
+            self.busy = True
+
+    async def look_once(self) -> int | None:
+        """One pass; the monotonic instant of the next one, if nothing happens before."""
+        try:
+            next_look_ms = await self._pass()
+        except AdapterError as error:
+            return await self._failed(_subject(error), _kind(error), str(error))
+        except Exception as error:  # one session's fault, whatever it is, must not end the others
+            return await self._failed("pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it")
+        return next_look_ms
+
+    async def _pass(self) -> int | None:
+        ports, run = self._ports, self._ports.executor.run
+        self._signature = await run(ports.sessions.store(self.session).signature)
+        view = await run(look, self.session, ports, self.blocked, self.resumed_at_ms)
+        view, plan = self._plan(view)
+        self._slot(view, plan)
+        fresh = tuple(action for action in plan.actions if action != self._held)
+        effective = True
+        if fresh:
+            await run(record, view, plan, ports, self._policies)
+            effective = await run(act, view, fresh, ports, self._policies)
+        await self._remember(view, plan)
+        self._retry_ms = 0 if effective else self._longer()
+        return self._next_look(view, plan)
+
+    def _plan(self, view: View) -> tuple[View, SweepPlan]:
+        plan = plan_sweep(view.snapshot, self._policies.sweep)
+        wakes = any(isinstance(action, Wake) for action in plan.actions)
+        if not wakes or self._slots.take(self.session, view.snapshot.now_ms):
+            return view, plan
+        gone = view.snapshot.container
+        if isinstance(gone, NoContainer):
+            view = evolve(view, snapshot=evolve(view.snapshot, container=evolve(gone, blocked="slot")))
+        return view, plan_sweep(view.snapshot, self._policies.sweep)
+
+    def _slot(self, view: View, plan: SweepPlan) -> None:
+        if isinstance(view.snapshot.container, StuckSnapshot):
+            self._slots.keep(self.session)
+        elif not any(isinstance(a, Wake) or (isinstance(a, HoldWake) and a.reason == "slot") for a in plan.actions):
+            self._slots.give_back(self.session, view.snapshot.now_ms)
+
+    def _next_look(self, view: View, plan: SweepPlan) -> int | None:
+        now = self._ports.clock.read()
+        if self._retry_ms:
+            return now.mono_ms + self._retry_ms
+        if any(isinstance(action, Wake | StopContainer) for action in plan.actions):
+            # What was started must be judged, and what was stopped may be owed a retry: look again.
+            return now.mono_ms + self._policies.host.running_poll_ms
+        if plan.next_change_at_ms is None:
+            return None
+        return now.mono_ms + max(plan.next_change_at_ms - view.snapshot.now_ms, 1)
+
+    async def _remember(self, view: View, plan: SweepPlan) -> None:
+        holds = [action for action in plan.actions if isinstance(action, HoldWake)]
+        if self._held is not None and not holds:
+            await self._ports.executor.run(self._ports.state.notes.release_hold, self.session)
+        self._held = holds[0] if holds else None
+        rows = {f"{f.table}.{f.column} of {f.message_id}": ("bad_row", f.detail) for f in view.reading.row_faults}
+        await self._faults_are(rows, view.snapshot.now_ms)
+        acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
+        self.rest = Rest(
+            quiet=not acts and not _work_left(view),
+            running=isinstance(view.snapshot.container, StuckSnapshot),
+            faulty=bool(rows),
+            failed=sum(message.status == "failed" for message in view.snapshot.messages),
+        )
+
+    async def _failed(self, subject: str, kind: str, detail: str) -> int:
+        now = self._ports.clock.read()
+        self._retry_ms = self._longer()
+        self.rest = evolve(self.rest, quiet=True, faulty=True)
+        try:
+            await self._faults_are({subject: (kind, detail)}, now.wall_ms)
+        except AdapterError as error:
+            self._ports.report(FaultSeen(self.session, "turnkeel.db", "state", str(error)))
+        return now.mono_ms + self._retry_ms
+
+    def _longer(self) -> int:
+        policy = self._policies.host
+        return min(max(self._retry_ms * 2, policy.fault_retry_ms), policy.fault_retry_max_ms)
+
+    async def _faults_are(self, faults: dict[str, tuple[str, str]], now_ms: int) -> None:
+        """Tell and keep what is new, clear what is gone; the same again costs nothing."""
+        notes, run, report = self._ports.state.notes, self._ports.executor.run, self._ports.report
+        for subject in self._faults.keys() - faults.keys():
+            await run(notes.clear_fault, self.session, subject)
+            report(FaultCleared(self.session, subject))
+        for subject, (kind, detail) in faults.items():
+            if self._faults.get(subject) != (kind, detail):
+                report(FaultSeen(self.session, subject, kind, detail))
+                await run(notes.report_fault, self.session, subject, kind, detail, now_ms)
+        self._faults = faults
+
+
+def _work_left(view: View) -> bool:
+    if view.reading.claims:
+        return True
+    return any(
+        message.status == "pending"
+        and message.triggers
+        and not message.never_due
+        and (message.due_at_ms is None or message.due_at_ms <= view.snapshot.now_ms or (message.tries or 0) > 0)
+        for message in view.snapshot.messages
+    )
+
+
+def _subject(error: AdapterError) -> str:
+    return error.path.name if isinstance(error, SessionFault) else "files"
+
+
+def _kind(error: AdapterError) -> str:
+    return error.kind if isinstance(error, SessionFault) else type(error).__name__

@@ -1,0 +1,145 @@
+"""What is true of a session right now? Facts become one snapshot; nothing is decided here."""
+
+from attrs import frozen
+
+from turnkeel.host.events import Died
+from turnkeel.host.ports import HostPorts, SessionStore
+from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, Unknown
+from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
+from turnkeel_adapters.state.incarnations import Incarnation
+from turnkeel_core import Blocked, ContainerUnknown, NoContainer, Recurring, StuckSnapshot, SweepSnapshot
+from turnkeel_core.schedule import CronRun, next_cron_run
+
+
+@frozen(kw_only=True)
+class View:
+    """One session as seen for one pass."""
+
+    session: str
+    store: SessionStore
+    snapshot: SweepSnapshot
+    reading: SessionReading
+    handle: Handle | None
+
+
+def look(session: str, ports: HostPorts, blocked: Blocked | None, resumed_at_ms: int | None) -> View:
+    """Read the container first, then the files: what a dead container left can change no more.
+
+    Raises SessionFault if the files cannot be read; a hot journal is rolled back once its writer is known dead.
+    """
+    now_ms = ports.clock.read().wall_ms
+    store = ports.sessions.store(session)
+    latest = ports.state.incarnations.latest(session)
+    handle = None if latest is None else handle_of(latest)
+    seen = None if handle is None else ports.runner.look(handle)
+    since = None if latest is None else latest.mark
+    reading = read_files(store, now_ms, since, writer_dead=seen is None or isinstance(seen, Ended))
+    if isinstance(seen, Ended) and handle is not None and latest is not None:
+        bury(session, latest, seen, reading, ports)
+        ports.runner.forget(handle)
+    snapshot = SweepSnapshot(
+        now_ms=now_ms,
+        incarnation=0 if latest is None else latest.number,
+        messages=reading.messages,
+        acks=reading.acks,
+        container=_container(session, ports, store, reading, seen, latest, blocked, resumed_at_ms, now_ms),
+        marks=ports.state.charges.marks(session),
+        recurring=_recurring(session, ports, reading, now_ms),
+        random_permille=ports.random_permille(),
+    )
+    return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle)
+
+
+def handle_of(incarnation: Incarnation) -> Handle | None:
+    """The container that this record says is running; None if it is dead or never got an identity."""
+    if incarnation.state == "dead" or incarnation.container_id is None or incarnation.runtime is None:
+        return None
+    return Handle(
+        runtime=incarnation.runtime,
+        container_id=incarnation.container_id,
+        session=incarnation.session,
+        incarnation=incarnation.number,
+        spawned_at_ms=incarnation.spawned_at_ms,
+    )
+
+
+def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionReading, ports: HostPorts) -> None:
+    """Record the end of a container, next to what the host had intended."""
+    ports.state.incarnations.ended(
+        session,
+        incarnation.number,
+        at_ms=ended.ended_at_ms,
+        ending="exited" if incarnation.intent is None else "stopped",
+        exit_code=ended.exit_code,
+        exit_signal=ended.signal,
+        progressed=bool(reading.progressed),
+    )
+    ports.report(Died(session, incarnation.number, ended.exit_code, ended.signal, incarnation.intent))
+
+
+def read_files(store: SessionStore, now_ms: int, since: OutboundMark | None, *, writer_dead: bool) -> SessionReading:
+    """Read the session's files; what a killed writer left half-written is rolled back, if it is known dead."""
+    try:
+        return store.read(now_ms, since)
+    except SessionFault as fault:
+        if fault.kind != "hot_journal" or not writer_dead:
+            raise
+    store.roll_back()
+    return store.read(now_ms, since)
+
+
+def _container(
+    session: str,
+    ports: HostPorts,
+    store: SessionStore,
+    reading: SessionReading,
+    seen: LookOutcome | None,
+    latest: Incarnation | None,
+    blocked: Blocked | None,
+    resumed_at_ms: int | None,
+    now_ms: int,
+) -> StuckSnapshot | NoContainer | ContainerUnknown:
+    match seen:
+        case Unknown(reason=reason):
+            return ContainerUnknown(reason)
+        case Alive() if latest is not None:
+            return _running(store, reading, latest.spawned_at_ms, resumed_at_ms, now_ms)
+        case _:
+            deaths = ports.state.incarnations.deaths(session)
+            return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked)
+
+
+def _running(
+    store: SessionStore, reading: SessionReading, spawned_at_ms: int, resumed_at_ms: int | None, now_ms: int
+) -> StuckSnapshot:
+    files = store.signature()
+    progress = reading.progress_at_ms
+    return StuckSnapshot(
+        now_ms=now_ms,
+        heartbeat_at_ms=files.heartbeat_at_ms,
+        claims=reading.claims,
+        tool=reading.tool,
+        spawned_at_ms=spawned_at_ms,
+        outbound_at_ms=None if files.outbound is None else files.outbound.mtime_ns // 1_000_000,
+        progress_at_ms=progress,
+        waiting=reading.waiting,
+        last_activity_at_ms=spawned_at_ms if progress is None else max(progress, spawned_at_ms),
+        resumed_at_ms=resumed_at_ms,
+    )
+
+
+def _recurring(session: str, ports: HostPorts, reading: SessionReading, now_ms: int) -> tuple[Recurring, ...]:
+    if not reading.recurring:
+        return ()
+    parked = {(note.message_id, note.cron) for note in ports.state.notes.parked(session)}
+    found: list[Recurring] = []
+    for row in reading.recurring:
+        if (row.message_id, row.cron) in parked:
+            continue
+        answer = next_cron_run(row.cron, ports.zone, now_ms)
+        if isinstance(answer, CronRun):
+            found.append(Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=answer.at_ms))
+        else:
+            found.append(Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=None, refusal=answer.reason))
+    return tuple(found)
