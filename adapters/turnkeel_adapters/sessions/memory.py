@@ -39,7 +39,7 @@ class MemorySessionStore(SessionOperations):
         """Set the heartbeat, as the container would."""
         self._beat_at_ms = at_ms
 
-    def roll_back(self) -> None:
+    def roll_back(self, *, inbound_only: bool = False) -> None:
         """Do nothing: no transaction in memory outlives its writer."""
 
     def signature(self) -> FolderSignature:

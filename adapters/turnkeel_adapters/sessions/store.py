@@ -24,9 +24,9 @@ class FileSessionStore(SessionOperations):
         self.folder = folder
         self.read_only = read_only
 
-    def roll_back(self) -> None:
-        """Undo what a dead writer left unfinished in either file; only when container and host writers are dead."""
-        for name in ("inbound.db", "outbound.db"):
+    def roll_back(self, *, inbound_only: bool = False) -> None:
+        """Undo what a dead writer left unfinished; outbound.db only when its container is verified dead."""
+        for name in ("inbound.db",) if inbound_only else ("inbound.db", "outbound.db"):
             _refuse_if(self.read_only, self.folder / name)
             roll_back_hot_journal(self.folder / name)
 

@@ -13,7 +13,7 @@ _COUNT_MS = 2**53
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """One JSON document, ASCII only; every `x_at_ms` has an `x_at` in ISO 8601 beside it."""
+    """One JSON document, ASCII only; every `at_ms` and `x_at_ms` has an `at`, `x_at` in ISO 8601 beside it."""
     print(json.dumps(with_iso(cast(JsonValue, document)), indent=2))
 
 
@@ -26,7 +26,7 @@ def with_iso(value: JsonValue) -> JsonValue:
             found: dict[str, JsonValue] = {}
             for key, item in value.items():
                 found[key] = with_iso(item)
-                if key.endswith("_at_ms"):
+                if key == "at_ms" or key.endswith("_at_ms"):
                     found[key.removesuffix("_ms")] = iso_or_none(item)
             return found
         case _:

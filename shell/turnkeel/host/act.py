@@ -143,7 +143,6 @@ def _error_note(text: str | None) -> tuple[str | None, str | None]:
 def _wake(view: View, action: Wake, ports: HostPorts) -> None:
     """Intent first; the heartbeat of an earlier container must not speak for the new one."""
     session, number, incarnations = view.session, action.incarnation, ports.state.incarnations
-    view.store.prepare()
     incarnations.begin(session, number, ports.clock.read().wall_ms, view.reading.mark)
     try:
         view.store.remove_heartbeat()

@@ -39,6 +39,7 @@ class Keeper:
         self._slots = slots
         self._poked = asyncio.Event()
         self._closing = False
+        self._prepared = False
         self._signature: FolderSignature | None = None
         self._faults: dict[str, tuple[str, str]] = {}
         self._held: HoldWake | None = None
@@ -81,7 +82,11 @@ class Keeper:
 
     async def _pass(self) -> int | None:
         ports, run = self._ports, self._ports.executor.run
-        self._signature = await run(ports.sessions.store(self.session).signature)
+        store = await run(ports.sessions.store, self.session)
+        self._signature = await run(store.signature)
+        if not self._prepared:
+            await run(store.prepare)
+            self._prepared = True
         view = await run(look, self.session, ports, self.blocked, self.resumed_at_ms)
         view, plan = self._plan(view)
         self._slot(view, plan)

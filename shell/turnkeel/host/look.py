@@ -79,13 +79,18 @@ def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionR
 
 
 def read_files(store: SessionStore, now_ms: int, since: OutboundMark | None, *, writer_dead: bool) -> SessionReading:
-    """Read the session's files; what a killed writer left half-written is rolled back, if it is known dead."""
-    try:
-        return store.read(now_ms, since)
-    except SessionFault as fault:
-        if fault.kind != "hot_journal" or not writer_dead:
-            raise
-    store.roll_back()
+    """Read the session's files; what a killed writer left half-written is rolled back, if it is known dead.
+
+    Of inbound.db the writers are on the host's side, where SQLite's own locks tell a dead one from a live one; of
+    outbound.db it is the container, and only a verified end counts.
+    """
+    for inbound_only in (True, False):
+        try:
+            return store.read(now_ms, since)
+        except SessionFault as fault:
+            if fault.kind != "hot_journal" or (fault.path.name != "inbound.db" and not writer_dead):
+                raise
+            store.roll_back(inbound_only=inbound_only and not writer_dead)
     return store.read(now_ms, since)
 
 

@@ -1,0 +1,18 @@
+"""What did the operator decide, and what holds where nothing was said?"""
+
+from turnkeel_adapters.config.explain import ConfigLine, explain_config
+from turnkeel_adapters.config.load import ConfigFault, load_config
+from turnkeel_adapters.config.records import AgentConfig, HostConfig
+from turnkeel_adapters.config.zones import BadZone, load_zone, resolve_zone
+
+__all__ = [
+    "AgentConfig",
+    "BadZone",
+    "ConfigFault",
+    "ConfigLine",
+    "HostConfig",
+    "explain_config",
+    "load_config",
+    "load_zone",
+    "resolve_zone",
+]

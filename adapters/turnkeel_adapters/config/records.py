@@ -1,0 +1,73 @@
+"""Which settings does a host have?"""
+
+from attrs import field, frozen
+from attrs.validators import ge, optional
+from turnkeel_core import (
+    HostPolicy,
+    RetryPolicy,
+    SpawnPolicy,
+    StartPolicy,
+    StuckPolicy,
+    SuspendPolicy,
+    SweepPolicy,
+)
+
+from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
+
+
+def _why(reason: str) -> dict[str, str]:
+    return {"reason": reason}
+
+
+def default_stuck() -> StuckPolicy:
+    """The host's own limits: unlike the policy's, they trust the declared timeout of any tool."""
+    # The policy's default follows the existing runner, which declares timeouts for Bash alone; our own kit declares
+    # one for every tool, and means it.
+    return StuckPolicy(timeout_tools=None)
+
+
+@frozen(kw_only=True)
+class AgentConfig:
+    """Table `[agent]`: which program answers the messages of a session, and what it may see and write.
+
+    `argv` is what is started; a file may give `command` instead, split into `argv` as a shell would.
+    `pass_environment` is the whole allow-list (names or `PREFIX_*`); the names a file gives are added to the default.
+    """
+
+    command: str | None = field(default=None, metadata=_why("one line, split as a shell would, run without a shell"))
+    argv: tuple[str, ...] | None = field(default=None, metadata=_why("the same as a list, for words with blanks"))
+    speaks_contract: bool = field(
+        default=False, metadata=_why("most programs know stdin and stdout only; `agent exec` is put around them")
+    )
+    pass_environment: tuple[str, ...] = field(
+        default=DEFAULT_ALLOW, metadata=_why("keys and tokens reach the agent only if named; the default holds none")
+    )
+    environment: tuple[tuple[str, str], ...] = field(
+        default=(), metadata=_why("set for the agent, over what is passed on")
+    )
+    allow_empty: bool = field(default=False, metadata=_why("no output is a fault unless silence is a valid answer"))
+    timeout_s: int | None = field(
+        default=None, validator=optional(ge(1)), metadata=_why("off: the stuck rules find a hang; set it to cap a run")
+    )
+    output_limit_bytes: int = field(
+        default=1_048_576, validator=ge(1), metadata=_why("a reply of over 1 MiB is a runaway, not an answer")
+    )
+
+
+@frozen(kw_only=True)
+class HostConfig:
+    """One configuration file: `timezone` and a table for each policy and for the agent."""
+
+    timezone: str | None = field(default=None, metadata=_why("unset: TZ, then the zone of the system, then UTC"))
+    stuck: StuckPolicy = field(factory=default_stuck)
+    retry: RetryPolicy = field(factory=RetryPolicy)
+    spawn: SpawnPolicy = field(factory=SpawnPolicy)
+    start: StartPolicy = field(factory=StartPolicy)
+    suspend: SuspendPolicy = field(factory=SuspendPolicy)
+    host: HostPolicy = field(factory=HostPolicy)
+    agent: AgentConfig = field(factory=AgentConfig)
+
+    @property
+    def sweep(self) -> SweepPolicy:
+        """The limits of one pass over a session."""
+        return SweepPolicy(stuck=self.stuck, retry=self.retry, spawn=self.spawn)

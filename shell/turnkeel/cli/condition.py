@@ -1,0 +1,200 @@
+"""In which condition is a session, and since when?"""
+
+from typing import Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from turnkeel.cli.looking import Looker
+from turnkeel.cli.reading import Reading, patiently
+from turnkeel.host.look import View
+from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.state.dead import DeadRecord
+from turnkeel_adapters.state.incarnations import Incarnation
+from turnkeel_adapters.state.notes import Fault, Hold
+from turnkeel_core import (
+    ContainerUnknown,
+    LeaveAlone,
+    OpenMessage,
+    SpawnLater,
+    SpawnSnapshot,
+    StuckSnapshot,
+    SweepPolicy,
+    decide_spawn,
+    decide_stuck_action,
+)
+from turnkeel_core.sweep_charges import due_messages
+
+State: TypeAlias = Literal["running", "starting", "waiting", "due", "idle", "faulty", "closed"]
+
+
+@frozen(kw_only=True)
+class Condition:
+    """One session as `status` shows it. `reason` belongs to `state`; `until_at_ms` is when a wait ends by itself.
+
+    `due` counts messages that call for a container now, `claimed` those a container holds, `failed` rows that are
+    given up, `dead` the open dead records; `tries` is the highest count of an open message.
+    """
+
+    session: str
+    state: State
+    reason: str | None = None
+    since_at_ms: int | None = None
+    until_at_ms: int | None = None
+    incarnation: int | None = None
+    last_progress_at_ms: int | None = None
+    heartbeat_at_ms: int | None = None
+    due: int = 0
+    claimed: int = 0
+    oldest_due_at_ms: int | None = None
+    oldest_due_age_ms: int | None = None
+    next_due_at_ms: int | None = None
+    tries: int = 0
+    failed: int = 0
+    dead: int = 0
+    last_error: str | None = None
+    last_error_at_ms: int | None = None
+    faults: tuple[str, ...] = ()
+
+
+class Conditions:
+    """The conditions of the sessions of one reading; what `turnkeel.db` says of all is asked once."""
+
+    def __init__(self, reading: Reading, looker: Looker, policy: SweepPolicy = SweepPolicy()) -> None:
+        self._reading = reading
+        self._looker = looker
+        self._policy = policy
+        state = reading.state
+        self.dead = patiently(state.dead.counts)
+        self.faults = patiently(state.notes.faults)
+        self._open = {found.session: found for found in patiently(state.incarnations.open)}
+        # A hold of a host that is gone says nothing of now.
+        holds = patiently(state.notes.holds) if reading.host is not None else ()
+        self._holds = {hold.session: hold for hold in holds}
+
+    def of(self, session: str) -> Condition:
+        """The session's condition; a fault of its files is a condition too."""
+        faults = tuple(fault for fault in self.faults if fault.session == session)
+        known = self._known(session, faults)
+        if session in self._reading.closed:
+            return evolve(known, state="closed")
+        try:
+            view = self._looker.look(session)
+        except SessionFault as fault:
+            seen = next((noted for noted in faults if noted.kind == fault.kind), None)
+            since = None if seen is None else seen.first_at_ms
+            return evolve(known, state="faulty", reason=str(fault), since_at_ms=since, faults=(str(fault),))
+        return self.of_view(view, known)
+
+    def of_view(self, view: View, known: Condition | None = None) -> Condition:
+        """The condition of a session already looked at."""
+        faults = tuple(fault for fault in self.faults if fault.session == view.session)
+        counted = _counted(view, known or self._known(view.session, faults), self._policy)
+        started = self._open.get(view.session)
+        match view.snapshot.container:
+            case StuckSnapshot() as container:
+                return _running(counted, container, started, self._policy)
+            case ContainerUnknown(reason):
+                since = None if started is None else started.spawned_at_ms
+                return evolve(counted, state="running", reason=f"not verified: {reason}", since_at_ms=since)
+            case _ if started is not None and started.state == "starting" and self._reading.host is not None:
+                return evolve(counted, state="starting", since_at_ms=started.spawned_at_ms, incarnation=started.number)
+            case _ if counted.due:
+                return _due(counted, view, self._holds.get(view.session), self._policy)
+            case _:
+                return _resting(counted, view)
+
+    def _known(self, session: str, faults: tuple[Fault, ...]) -> Condition:
+        """What the host remembers of it."""
+        dead = self.dead.get(session, 0)
+        newest = patiently(lambda: self._reading.state.dead.of_session(session, limit=1)) if dead else ()
+        error, at_ms = _last_error(newest, faults)
+        return Condition(
+            session=session,
+            state="idle",
+            dead=dead,
+            last_error=error,
+            last_error_at_ms=at_ms,
+            faults=tuple(f"{fault.subject}: {fault.kind}: {fault.detail}" for fault in faults),
+        )
+
+
+def _last_error(dead: tuple[DeadRecord, ...], faults: tuple[Fault, ...]) -> tuple[str | None, int | None]:
+    errors = [(fault.last_at_ms, f"{fault.subject}: {fault.kind}: {fault.detail}") for fault in faults]
+    errors += [(d.made_at_ms, f"{d.message_id}: {d.reason}{f': {d.detail}' if d.detail else ''}") for d in dead]
+    at_ms, text = max(errors, default=(None, None))
+    return text, at_ms
+
+
+def _counted(view: View, known: Condition, policy: SweepPolicy) -> Condition:
+    seen, reading = view.snapshot, view.reading
+    due = due_messages(seen, policy)
+    since = [at_ms for message in due if (at_ms := _since(message)) is not None]
+    pending = [message for message in seen.messages if message.status == "pending"]
+    later = [m.due_at_ms for m in pending if m.due_at_ms is not None and m.due_at_ms > seen.now_ms]
+    oldest = min(since, default=None)
+    return evolve(
+        known,
+        incarnation=seen.incarnation or None,
+        last_progress_at_ms=reading.progress_at_ms,
+        heartbeat_at_ms=view.store.signature().heartbeat_at_ms,
+        due=len(due),
+        claimed=len(reading.claims),
+        oldest_due_at_ms=oldest,
+        oldest_due_age_ms=None if oldest is None else max(0, seen.now_ms - oldest),
+        next_due_at_ms=min(later, default=None),
+        tries=max((message.tries or 0 for message in pending), default=0),
+        failed=sum(message.status == "failed" for message in seen.messages),
+        faults=(*known.faults, *_rows(view, known.faults)),
+    )
+
+
+def _rows(view: View, noted: tuple[str, ...]) -> list[str]:
+    found = [(f"{f.table}.{f.column} of {f.message_id}", f.detail) for f in view.reading.row_faults]
+    missing = ["outbound.db: missing: the container has written nothing yet"] if view.reading.outbound_missing else []
+    return missing + [f"{row}: bad_row: {detail}" for row, detail in found if not any(row in text for text in noted)]
+
+
+def _since(message: OpenMessage) -> int | None:
+    return message.due_at_ms if message.since_at_ms is None else message.since_at_ms
+
+
+def _running(
+    counted: Condition, container: StuckSnapshot, started: Incarnation | None, policy: SweepPolicy
+) -> Condition:
+    verdict = decide_stuck_action(container, policy.stuck)
+    fresh = isinstance(verdict, LeaveAlone) and verdict.reason == "no_evidence_yet"
+    waits = container.waiting
+    return evolve(
+        counted,
+        state="starting" if fresh else "running",
+        reason=None if waits is None else f"the agent waits: {waits.reason}",
+        until_at_ms=None if waits is None else waits.until_at_ms,
+        since_at_ms=container.spawned_at_ms if started is None else started.spawned_at_ms,
+    )
+
+
+def _due(counted: Condition, view: View, hold: Hold | None, policy: SweepPolicy) -> Condition:
+    if hold is not None:
+        return evolve(
+            counted, state="waiting", reason=hold.reason, since_at_ms=hold.since_at_ms, until_at_ms=hold.until_at_ms
+        )
+    container = view.snapshot.container
+    deaths = () if isinstance(container, StuckSnapshot | ContainerUnknown) else container.deaths
+    spawn = decide_spawn(SpawnSnapshot(now_ms=view.snapshot.now_ms, deaths=deaths), policy.spawn)
+    if isinstance(spawn, SpawnLater):
+        since = deaths[-1].died_at_ms
+        return evolve(counted, state="waiting", reason="backoff", since_at_ms=since, until_at_ms=spawn.at_ms)
+    return evolve(counted, state="due", since_at_ms=counted.oldest_due_at_ms)
+
+
+def _resting(counted: Condition, view: View) -> Condition:
+    """Nothing is due; a message that was tried and will be tried again makes the session wait."""
+    now_ms = view.snapshot.now_ms
+    retries = [
+        message.due_at_ms
+        for message in view.snapshot.messages
+        if message.status == "pending" and message.tries and message.due_at_ms is not None and message.due_at_ms > now_ms
+    ]
+    if retries:
+        return evolve(counted, state="waiting", reason="retry", until_at_ms=min(retries))
+    return evolve(counted, state="idle", since_at_ms=counted.last_progress_at_ms)

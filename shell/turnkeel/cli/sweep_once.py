@@ -1,0 +1,147 @@
+"""`sweep` without `--dry-run`: how is one pass over each session carried out while no host is at work?"""
+
+import time
+from pathlib import Path
+
+from attrs import frozen
+
+from turnkeel import __version__
+from turnkeel.cli.errors import FAILED, CommandFailed, WrongUsage
+from turnkeel.cli.looking import ports_for
+from turnkeel.cli.output import flat, print_json
+from turnkeel.cli.planned import LimitsOf
+from turnkeel.cli.reading import data_dir_of, open_reading
+from turnkeel.cli.report import describe
+from turnkeel.cli.sweep import chosen
+from turnkeel.host.act import act
+from turnkeel.host.boot import boot
+from turnkeel.host.events import FaultSeen, HostEvent
+from turnkeel.host.look import look
+from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.record import record
+from turnkeel_adapters.errors import AdapterError, SessionFault
+from turnkeel_adapters.runners.process import ProcessRunner
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_adapters.system.clock import SystemClock
+from turnkeel_adapters.system.install import install_id
+from turnkeel_adapters.system.lock import DataLock
+from turnkeel_core import HoldWake, plan_sweep
+
+
+@frozen(kw_only=True)
+class Swept:
+    """What the pass did, event by event, in order; `held` are due messages that wait for a host."""
+
+    events: tuple[HostEvent, ...]
+    passed: tuple[str, ...]
+    held: dict[str, tuple[str, ...]]
+
+
+def sweep_once(
+    sessions: tuple[str, ...], data: Path | None, config: Path | None, *, assume_stopped: bool, json: bool
+) -> int:
+    """Take the data lock, end what an earlier host left running, pass over each session once, start nothing."""
+    limits = LimitsOf(config)
+    data_dir = data_dir_of(data)
+    if not data_dir.is_dir():
+        raise CommandFailed(f"{data_dir} does not exist or is no directory: give --data DIR, or set TURNKEEL_DATA")
+    started_at_ms = SystemClock().read().wall_ms
+    with DataLock(data_dir, started_at_ms=started_at_ms, version=__version__):
+        names = _names(sessions, data_dir, assume_stopped)
+        with HostState(data_dir) as state:
+            swept = _pass_over(names, data_dir, state, limits)
+    if json:
+        print_json(_document(data_dir, swept))
+    else:
+        _print(swept)
+    return FAILED if any(isinstance(event, FaultSeen) for event in swept.events) else 0
+
+
+def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> tuple[str, ...]:
+    """The sessions to sweep. A claim in a tree that has no records may belong to another host's live container."""
+    with open_reading(data_dir) as reading:
+        names = chosen(reading, sessions)
+        if (data_dir / FILE_NAME).exists() or assume_stopped:
+            return names
+        for name in names:
+            try:
+                claims = reading.sessions.store(name).read(time.time_ns() // 1_000_000).claims
+            except SessionFault:
+                continue  # the pass reports it
+            if claims:
+                raise WrongUsage(
+                    f"{name} has claimed messages, and no {FILE_NAME} says whose: if no container of any host runs, "
+                    "add --assume stopped"
+                )
+        return names
+
+
+def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits: LimitsOf) -> Swept:
+    events: list[HostEvent] = []
+    held: dict[str, tuple[str, ...]] = {}
+    # Loaded here only: it brings the whole host with it.
+    from turnkeel.cli.assemble import new_message_id
+
+    config = limits.config
+    runner = ProcessRunner(
+        install_id=install_id(data_dir),
+        now_ms=lambda: SystemClock().read().wall_ms,
+        log_max_bytes=config.host.log_max_bytes,
+        log_keep=config.host.log_keep,
+    )
+    ports = ports_for(
+        data_dir,
+        state=state,
+        sessions=FileSessions(data_dir),
+        runner=runner,
+        zone=limits.zone,
+        report=events.append,
+        new_id=new_message_id,
+    )
+    try:
+        boot(ports, HostPolicies(sweep=config.sweep, start=config.start, suspend=config.suspend, host=config.host))
+        for name in names:
+            policies = HostPolicies(sweep=limits.session(name, state).policy, host=config.host)
+            try:
+                if due := _pass(name, ports, policies):
+                    held[name] = due
+            except AdapterError as error:
+                kind = error.kind if isinstance(error, SessionFault) else type(error).__name__
+                subject = error.path.name if isinstance(error, SessionFault) else "files"
+                ports.report(FaultSeen(name, subject, kind, str(error)))
+    finally:
+        runner.close()
+    return Swept(events=tuple(events), passed=names, held=held)
+
+
+def _pass(session: str, ports: HostPorts, policies: HostPolicies) -> tuple[str, ...]:
+    """One pass; the messages that are due and wait."""
+    view = look(session, ports, "paused", None)
+    plan = plan_sweep(view.snapshot, policies.sweep)
+    holds = [action for action in plan.actions if isinstance(action, HoldWake)]
+    # The hold is this command's own: it ends with it, so it is not noted.
+    rest = tuple(action for action in plan.actions if not isinstance(action, HoldWake))
+    if rest:
+        record(view, plan, ports, policies)
+        act(view, rest, ports, policies)
+    return tuple(message_id for hold in holds for message_id in hold.due)
+
+
+def _document(data_dir: Path, swept: Swept) -> dict[str, object]:
+    return {
+        "read_at_ms": time.time_ns() // 1_000_000,
+        "data": str(data_dir),
+        "dry_run": False,
+        "passed": swept.passed,
+        "did": [{"event": type(event).__name__, "line": describe(event)} for event in swept.events],
+        "due": [{"session": session, "messages": ids} for session, ids in swept.held.items()],
+    }
+
+
+def _print(swept: Swept) -> None:
+    for event in swept.events:
+        print(flat(describe(event)))
+    for session, due in swept.held.items():
+        print(flat(f"{session}: {len(due)} due, waiting for a host"))
+    print(f"{len(swept.passed)} sessions swept, {len(swept.events)} things done; no container was started")

@@ -1,0 +1,288 @@
+"""Is a configuration read as it was meant, and is everything wrong with it named at once?"""
+
+from datetime import UTC, datetime
+
+import pytest
+from attrs import evolve, fields, has
+from turnkeel_core import RetryPolicy, StuckPolicy
+
+from turnkeel_adapters.config import (
+    AgentConfig,
+    BadZone,
+    ConfigFault,
+    HostConfig,
+    explain_config,
+    load_config,
+    load_zone,
+    resolve_zone,
+)
+from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
+
+SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "turnkeel.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def _problems(path):
+    with pytest.raises(ConfigFault) as caught:
+        load_config(path)
+    assert caught.value.path == path and str(path) in str(caught.value)
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+    return list(caught.value.problems)
+
+
+def test_without_a_file_all_defaults_hold():
+    config = load_config(None)
+    assert config == HostConfig()
+    assert config.retry == RetryPolicy()
+    assert config.agent.argv is None
+
+
+def test_an_empty_file_means_the_same_as_none(written):
+    assert load_config(written("")) == HostConfig()
+
+
+def test_every_table_reaches_its_policy(written):
+    config = load_config(
+        written(
+            'timezone = "Europe/Berlin"\n[stuck]\nceiling_ms = 1\nrun_limit_ms = 2\n[retry]\nmax_tries = 3\n'
+            "[spawn]\nbase_ms = 4\n[start]\nmax_running = 6\n[suspend]\njump_ms = 7\n[host]\nlog_keep = 8\n"
+        )
+    )
+    assert (config.timezone, config.stuck.ceiling_ms, config.stuck.run_limit_ms) == ("Europe/Berlin", 1, 2)
+    assert (config.retry.max_tries, config.spawn.base_ms, config.start.max_running) == (3, 4, 6)
+    assert (config.suspend.jump_ms, config.host.log_keep) == (7, 8)
+    assert (config.sweep.stuck, config.sweep.retry, config.sweep.spawn) == (config.stuck, config.retry, config.spawn)
+
+
+TIMEOUT_TOOLS = [
+    ("the host trusts every tool", "", None),
+    ("and still does if another limit is set", "[stuck]\nceiling_ms = 1", None),
+    ("a star means every tool", '[stuck]\ntimeout_tools = ["*"]', None),
+    ("named tools alone", '[stuck]\ntimeout_tools = ["Bash", "ffmpeg"]', ("Bash", "ffmpeg")),
+    ("no tool at all", "[stuck]\ntimeout_tools = []", ()),
+]
+
+
+@pytest.mark.parametrize(("text", "tools"), [c[1:] for c in TIMEOUT_TOOLS], ids=[c[0] for c in TIMEOUT_TOOLS])
+def test_whose_timeouts_are_trusted(written, text, tools):
+    assert load_config(written(text)).stuck.timeout_tools == tools
+    assert StuckPolicy().timeout_tools == ("Bash",)
+
+
+def test_an_agent_command_is_split_as_a_shell_would_split_it(written):
+    agent = load_config(written("[agent]\ncommand = \"claude -p 'two words'\"")).agent
+    assert agent.argv == ("claude", "-p", "two words")
+
+
+def test_an_agent_as_a_list_keeps_its_words(written):
+    text = '[agent]\nargv = ["my agent", "$HOME"]\nspeaks_contract = true\nallow_empty = true\ntimeout_s = 9\n'
+    agent = load_config(written(text + "output_limit_bytes = 10")).agent
+    assert agent.argv == ("my agent", "$HOME")
+    assert (agent.speaks_contract, agent.allow_empty, agent.timeout_s, agent.output_limit_bytes) == (True, True, 9, 10)
+
+
+def test_names_to_pass_on_are_added_to_the_harmless_ones(written):
+    agent = load_config(written('[agent]\npass_environment = ["API_KEY", "PATH", "AWS_*"]')).agent
+    assert agent.pass_environment == (*DEFAULT_ALLOW, "API_KEY", "AWS_*")
+
+
+def test_the_environment_is_a_table_of_texts(written):
+    agent = load_config(written('[agent.environment]\nB = "2"\nA = "1"')).agent
+    assert agent.environment == (("B", "2"), ("A", "1"))
+
+
+WRONG = [
+    ("a typing mistake", "[stuck]\nceilling_ms = 1", ["stuck.ceilling_ms: unknown key; did you mean ceiling_ms?"]),
+    ("an unknown table", "[stuk]\nceiling_ms = 1", ["stuk: unknown key; did you mean stuck?"]),
+    ("a text for a number", '[retry]\nmax_tries = "5"', ["retry.max_tries: must be a whole number, not a text"]),
+    ("a decimal number", "[retry]\nbase_ms = 5.0", ["retry.base_ms: must be a whole number, not a decimal number"]),
+    ("true for a number", "[host]\nlog_keep = true", ["host.log_keep: must be a whole number, not a boolean"]),
+    ("a negative limit", "[stuck]\nidle_stop_ms = -1", ["stuck.idle_stop_ms: must be >= 0: -1"]),
+    ("no container at all", "[start]\nmax_running = 0", ["start.max_running: must be >= 1: 0"]),
+    ("a value for a table", "stuck = 7", ["stuck: must be an object, not a whole number"]),
+    ("a text for a list", '[stuck]\ntimeout_tools = "Bash"', ["stuck.timeout_tools: must be a list, not a text"]),
+    ("a number for the zone", "timezone = 1", ["timezone: must be a text, not a whole number"]),
+    ("a zone that is none", 'timezone = "Europe/Berln"', [
+        "timezone: 'Europe/Berln' names no time zone; did you mean Europe/Berlin?"
+    ]),
+    ("a command and a list", '[agent]\ncommand = "a"\nargv = ["a"]', [
+        "agent.argv: command is given too; keep one of them"
+    ]),
+    ("an open quotation", "[agent]\ncommand = \"a 'b\"", [
+        "agent.command: cannot be split into words: No closing quotation"
+    ]),
+    ("an empty command", '[agent]\ncommand = " "', ["agent.command: must name a program, without NUL"]),
+    ("an empty list", "[agent]\nargv = []", [
+        "agent.argv: the first word must name a program, and no word may hold NUL"
+    ]),
+    ("a number in the environment", "[agent.environment]\nA = 1", [
+        "agent.environment: A must be a text, not a whole number"
+    ]),
+    ("a list as the environment", '[agent]\nenvironment = ["A=1"]', [
+        "agent.environment: must be a table of texts, not a list"
+    ]),
+    ("no time at all", "[agent]\ntimeout_s = 0", ["agent.timeout_s: must be >= 1: 0"]),
+    ("a type key is no key here", '[agent]\ntype = "AgentConfig"', [
+        "agent.type: unknown key; known: " + ", ".join(f.name for f in fields(AgentConfig))
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "problems"), [c[1:] for c in WRONG], ids=[c[0] for c in WRONG])
+def test_a_mistake_is_named_by_its_full_key(written, text, problems):
+    assert _problems(written(text)) == problems
+
+
+REFUSED_NAMES = [
+    ("a pattern in the middle", '[agent]\npass_environment = ["A*B"]', "agent.pass_environment: ", "'A*B'"),
+    ("a variable that cannot be", '[agent.environment]\n"A=B" = "1"', "agent.environment: ", "'A=B'"),
+    ("a value with NUL", '[agent.environment]\nA = "1\\u0000"', "agent.environment: ", "'A'"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "name"), [c[1:] for c in REFUSED_NAMES], ids=[c[0] for c in REFUSED_NAMES])
+def test_what_the_runner_would_refuse_is_refused_here(written, text, key, name):
+    (problem,) = _problems(written(text))
+    assert problem.startswith(key) and name in problem
+
+
+def test_all_mistakes_are_named_at_once(written):
+    text = 'timezone = "Mars"\ncolour = 1\n[stuck]\nceiling_ms = -1\nidle_stop_ms = "x"\n[agent]\ncommand = ""\n'
+    assert sorted(problem.split(":")[0] for problem in _problems(written(text))) == [
+        "agent.command",
+        "colour",
+        "stuck.ceiling_ms",
+        "stuck.idle_stop_ms",
+        "timezone",
+    ]
+
+
+@pytest.mark.parametrize("text", ["[stuck", "a = 1\na = 2", b"a = '\xff'", "a = " + "[" * 5000])
+def test_a_file_that_is_no_toml_is_said_to_be_none(written, text):
+    (problem,) = _problems(written(text))
+    assert problem.startswith("not TOML: ")
+
+
+def test_a_file_that_is_not_there_is_a_fault(tmp_path):
+    assert _problems(tmp_path / "none.toml") == ["there is no such file"]
+
+
+def test_a_folder_is_no_file(tmp_path):
+    assert _problems(tmp_path) == ["cannot be read: Is a directory"]
+
+
+def _settings(record):
+    for field in fields(type(record)):
+        value = getattr(record, field.name)
+        yield from _settings(value) if has(type(value)) else [field]
+
+
+def test_every_setting_has_a_reason():
+    settings = list(_settings(HostConfig()))
+    assert len(settings) > 30
+    assert [field.name for field in settings if not field.metadata.get("reason")] == []
+
+
+def test_the_explanation_has_a_line_for_every_setting():
+    lines = explain_config(HostConfig(), None)
+    assert len(lines) == len({line.key for line in lines}) == len(list(_settings(HostConfig())))
+    assert {line.source for line in lines} == {"default"}
+    assert all(line.value == line.default and line.reason for line in lines)
+    shown = {line.key: line.value for line in lines}
+    assert (shown["stuck.timeout_tools"], shown["stuck.run_limit_ms"], shown["timezone"]) == ('["*"]', "unset", "unset")
+    assert shown["stuck.ceiling_ms"] == "1800000"
+
+
+def test_the_explanation_says_where_a_value_comes_from(written):
+    text = 'timezone = "UTC"\n[retry]\nmax_tries = 5\n[agent]\ncommand = "cat"\n[agent.environment]\nKEY = "s3cret"'
+    path = written(text)
+    config = load_config(path)
+    config = evolve(config, start=evolve(config.start, max_running=1))
+    lines = {line.key: line for line in explain_config(config, path)}
+    files = {"timezone", "retry.max_tries", "agent.command", "agent.argv", "agent.environment"}
+    assert {key for key, line in lines.items() if line.source == "file"} == files
+    assert {key for key, line in lines.items() if line.source == "caller"} == {"start.max_running"}
+    assert (lines["agent.argv"].value, lines["agent.argv"].default) == ('["cat"]', "unset")
+    assert lines["agent.environment"].value == "{ KEY = … }"
+    assert "s3cret" not in repr(lines)
+
+
+@pytest.mark.parametrize("name", ["", "Mars", "Europe", "../Berlin", "/etc/passwd", "a\0b", "x" * 5000, "CET-1CEST"])
+def test_a_name_that_is_no_zone_is_refused(name):
+    with pytest.raises(BadZone, match="names no time zone"):
+        load_zone(name)
+
+
+@pytest.fixture
+def etc(tmp_path):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    return folder
+
+
+def test_the_configured_zone_comes_first(etc):
+    name, zone = resolve_zone(HostConfig(timezone="Asia/Tokyo"), {"TZ": "Europe/Paris"}, etc)
+    assert name == "Asia/Tokyo" and SUMMER.astimezone(zone).hour == 21
+
+
+ENVIRONMENT = [
+    ("a name", "Europe/Paris", "Europe/Paris"),
+    ("a name after a colon", ":Europe/Paris", "Europe/Paris"),
+    ("a path", "/usr/share/zoneinfo/Europe/Paris", "Europe/Paris"),
+    ("nothing", "", "UTC"),
+]
+
+
+@pytest.mark.parametrize(("value", "name"), [c[1:] for c in ENVIRONMENT], ids=[c[0] for c in ENVIRONMENT])
+def test_then_comes_the_variable(etc, value, name):
+    assert resolve_zone(HostConfig(), {"TZ": value}, etc)[0] == name
+
+
+@pytest.mark.parametrize("value", ["CET-1CEST,M3.5.0", "Mars", "/etc/hostname"])
+def test_a_variable_that_names_no_zone_is_not_passed_over(etc, value):
+    with pytest.raises(BadZone, match=r"^TZ: "):
+        resolve_zone(HostConfig(), {"TZ": value}, etc)
+
+
+def test_a_configured_zone_that_is_none_is_not_passed_over(etc):
+    with pytest.raises(BadZone, match=r"^timezone: "):
+        resolve_zone(HostConfig(timezone="Mars"), {"TZ": "Europe/Paris"}, etc)
+
+
+def test_then_the_system_by_its_link(etc):
+    (etc / "localtime").symlink_to("/usr/share/zoneinfo/America/New_York")
+    (etc / "timezone").write_text("Europe/Paris\n")
+    name, zone = resolve_zone(HostConfig(), {}, etc)
+    assert name == "America/New_York" and SUMMER.astimezone(zone).hour == 8
+
+
+def test_then_the_system_by_its_name(etc):
+    (etc / "timezone").write_text("Europe/Paris\n")
+    assert resolve_zone(HostConfig(), {}, etc)[0] == "Europe/Paris"
+
+
+def test_then_the_system_by_a_copied_file(etc):
+    version_1 = b"TZif" + bytes(16) + bytes.fromhex("00000000" "00000000" "00000000" "00000000" "00000001" "00000004")
+    (etc / "localtime").write_bytes(version_1 + bytes.fromhex("00000e10" "00" "00") + b"XYZ\0")
+    name, zone = resolve_zone(HostConfig(), {}, etc)
+    assert name == "localtime" and SUMMER.astimezone(zone).hour == 13
+
+
+def test_a_copied_file_that_is_no_zone_is_a_fault(etc):
+    (etc / "localtime").write_text("Europe/Paris")
+    with pytest.raises(BadZone, match="no time zone file"):
+        resolve_zone(HostConfig(), {}, etc)
+
+
+def test_and_last_utc(etc):
+    name, zone = resolve_zone(HostConfig(), {}, etc)
+    assert name == "UTC" and SUMMER.astimezone(zone) == SUMMER
