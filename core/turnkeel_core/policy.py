@@ -138,6 +138,9 @@ class HostPolicy:
     fault_retry_max_ms: int = field(
         default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a broken session is never left alone for over a minute")
     )
+    passing_faults: int = field(
+        default=3, validator=_COUNT, metadata=_why("a lock or a dead writer's journal is gone at the second look")
+    )
     log_max_bytes: int = field(
         default=10_000_000, validator=_AT_LEAST_ONE, metadata=_why("an agent that floods its output must not fill the disk")
     )

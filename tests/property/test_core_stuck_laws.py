@@ -51,7 +51,7 @@ containers = st.builds(
     StuckSnapshot,
     now_ms=instants,
     heartbeat_at_ms=maybe,
-    claims=st.lists(claims, max_size=3).map(tuple),
+    claims=st.lists(claims, max_size=3, unique_by=lambda claim: claim.message_id).map(tuple),
     tool=st.none() | tools,
     spawned_at_ms=maybe,
     outbound_at_ms=maybe,

@@ -43,7 +43,7 @@ instants = st.integers(BASE, BASE + SPAN)
 maybe = st.none() | instants
 names = st.sampled_from(IDS)
 claims = st.builds(Claim, message_id=names, claimed_at_ms=maybe, resolution_ms=st.sampled_from([1, 10]))
-some_claims = st.lists(claims, max_size=3).map(tuple)
+some_claims = st.lists(claims, max_size=3, unique_by=lambda claim: claim.message_id).map(tuple)
 deaths = st.tuples(instants, st.integers(0, 40), st.booleans()).map(
     lambda t: Death(spawned_at_ms=t[0] - t[1], died_at_ms=t[0], progressed=t[2])
 )

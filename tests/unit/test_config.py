@@ -124,6 +124,17 @@ WRONG = [
     ("an empty list", "[agent]\nargv = []", [
         "agent.argv: the first word must name a program, and no word may hold NUL"
     ]),
+    ("a list that begins with nothing", '[agent]\nargv = ["", "a"]', [
+        "agent.argv: the first word must name a program, and no word may hold NUL"
+    ]),
+    ("NUL in a list", '[agent]\nargv = ["a", "b\\u0000"]', [
+        "agent.argv: the first word must name a program, and no word may hold NUL"
+    ]),
+    ("NUL in a command", '[agent]\ncommand = "a b\\u0000"', ["agent.command: must name a program, without NUL"]),
+    ("a command that begins with nothing", "[agent]\ncommand = \"'' a\"", [
+        "agent.command: must name a program, without NUL"
+    ]),
+    ("no output at all", "[agent]\noutput_limit_bytes = 0", ["agent.output_limit_bytes: must be >= 1: 0"]),
     ("a number in the environment", "[agent.environment]\nA = 1", [
         "agent.environment: A must be a text, not a whole number"
     ]),
@@ -238,6 +249,7 @@ ENVIRONMENT = [
     ("a name", "Europe/Paris", "Europe/Paris"),
     ("a name after a colon", ":Europe/Paris", "Europe/Paris"),
     ("a path", "/usr/share/zoneinfo/Europe/Paris", "Europe/Paris"),
+    ("a path to the same without leap seconds", "/usr/share/zoneinfo/posix/Europe/Paris", "Europe/Paris"),
     ("nothing", "", "UTC"),
 ]
 

@@ -75,7 +75,9 @@ def test_jitter_only_ever_lengthens_by_up_to_a_fifth(permille, delay_ms):
 def test_jitter_stays_below_the_cap():
     capped = RetryPolicy(max_delay_ms=5_500)
 
-    assert decide_retry(RetrySnapshot(now_ms=NOW, tries=0, random_permille=1000), capped) == RetryAt(1, NOW + 5_500, 5_500)
+    answer = decide_retry(RetrySnapshot(now_ms=NOW, tries=0, random_permille=1000), capped)
+
+    assert answer == RetryAt(1, NOW + 5_500, 5_500)
 
 
 def test_without_any_tries_allowed_the_first_attempt_is_the_last():

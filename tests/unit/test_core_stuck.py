@@ -214,7 +214,9 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize(("at_limit", "policy", "past"), [row[1:] for row in BOUNDARIES], ids=[r[0] for r in BOUNDARIES])
+@pytest.mark.parametrize(
+    ("at_limit", "policy", "past"), [row[1:] for row in BOUNDARIES], ids=[row[0] for row in BOUNDARIES]
+)
 def test_at_the_limit_tolerated_one_millisecond_later_not(at_limit, policy, past):
     tolerated = decide_stuck_action(at_limit, policy)
     later = decide_stuck_action(evolve(at_limit, now_ms=NOW + 1), policy)
@@ -366,6 +368,13 @@ LEFT_ALONE = [
         NOW + MIN + 1,
     ),
     (
+        "an excuse counts to its last millisecond",
+        seen(heartbeat_at_ms=ago(LONG_AGO), resumed_at_ms=ago(MIN)),
+        DEFAULT,
+        "resumed",
+        NOW + 1,
+    ),
+    (
         "of a wait and a sleep the longer excuse counts",
         seen(
             claims=(claim(20 * MIN),),
@@ -485,8 +494,12 @@ def test_with_every_tool_trusted_any_name_widens():
     assert decide_stuck_action(facts, ANY_TOOL) == LeaveAlone("healthy", NOW + 1)
 
 
-def test_a_tool_declared_at_the_instant_of_the_spawn_is_the_newcomers():
-    facts = seen(claims=(claim(2 * MIN),), spawned_at_ms=ago(3 * MIN), tool=tool(60 * MIN, age_ms=3 * MIN))
+@pytest.mark.parametrize(
+    ("before_ms", "resolution_ms"), [(0, 1), (999, 1000)], ids=["at the spawn", "in the spawn's own second"]
+)
+def test_a_tool_whose_stamp_may_lie_after_the_spawn_is_the_newcomers(before_ms, resolution_ms):
+    declared = tool(60 * MIN, age_ms=3 * MIN + before_ms, resolution_ms=resolution_ms)
+    facts = seen(claims=(claim(2 * MIN),), spawned_at_ms=ago(3 * MIN), tool=declared)
 
     assert isinstance(decide_stuck_action(facts), LeaveAlone)
 
@@ -494,7 +507,9 @@ def test_a_tool_declared_at_the_instant_of_the_spawn_is_the_newcomers():
 def test_a_tool_whose_start_is_unknown_is_believed():
     unknown = DeclaredTool(name="Bash", timeout_ms=60 * MIN)
 
-    assert isinstance(decide_stuck_action(seen(claims=(claim(2 * MIN),), spawned_at_ms=ago(3 * MIN), tool=unknown)), LeaveAlone)
+    facts = seen(claims=(claim(2 * MIN),), spawned_at_ms=ago(3 * MIN), tool=unknown)
+
+    assert isinstance(decide_stuck_action(facts), LeaveAlone)
 
 
 def test_the_explanation_names_every_rule_and_stops_at_the_one_that_fired():

@@ -58,7 +58,8 @@ def test_the_example_is_short_and_uses_public_names_only():
 
 @pytest.mark.long
 def test_the_example_runs_on_the_installed_wheel_without_its_dependencies(tmp_path):
-    built = run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(ROOT))
+    wheel_of = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    built = run(*wheel_of, str(ROOT))
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("turnkeel-*.whl")
     venv.create(tmp_path / "venv", with_pip=True)

@@ -104,6 +104,13 @@ def test_keys_are_the_field_names_in_order_and_defaults_are_written():
     assert to_data(NoContainer())["orphans"] == []
 
 
+def test_only_members_of_a_union_carry_a_type():
+    tool = turnkeel_core.DeclaredTool(name="Bash")
+    written = to_data(StuckSnapshot(now_ms=1, tool=tool, claims=(Claim(message_id="m", claimed_at_ms=1),)))
+    assert written["type"] == "StuckSnapshot"
+    assert "type" not in written["tool"] and "type" not in written["claims"][0]
+
+
 def test_what_has_a_default_may_be_left_out():
     assert loads('{"now_ms": 1}', StuckSnapshot) == StuckSnapshot(now_ms=1)
     assert loads('{"stuck": {"ceiling_ms": 5}}', SweepPolicy) == SweepPolicy(stuck=StuckPolicy(ceiling_ms=5))

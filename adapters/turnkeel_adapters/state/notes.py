@@ -61,6 +61,11 @@ class Notes:
         with self._database.transaction() as db:
             db.execute("DELETE FROM fault WHERE session = ? AND subject = ?", (session, subject))
 
+    def clear(self) -> None:
+        """A host begins: faults and holds of the one before are seen again, or gone. Parked crons stay."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM fault; DELETE FROM hold")
+
     def faults(self, session: str | None = None) -> tuple[Fault, ...]:
         """Of one session, or of all."""
         rows = self._database.rows(

@@ -14,6 +14,7 @@ from turnkeel_adapters.state.notes import Fault, Hold
 from turnkeel_core import (
     ContainerUnknown,
     LeaveAlone,
+    NoContainer,
     OpenMessage,
     SpawnLater,
     SpawnSnapshot,
@@ -31,7 +32,7 @@ State: TypeAlias = Literal["running", "starting", "waiting", "due", "idle", "fau
 class Condition:
     """One session as `status` shows it. `reason` belongs to `state`; `until_at_ms` is when a wait ends by itself.
 
-    `due` counts messages that call for a container now, `claimed` those a container holds, `failed` rows that are
+    `due` counts messages that call for a container and that no live one holds, `claimed` those with a claim, `failed` rows that are
     given up, `dead` the open dead records; `tries` is the highest count of an open message.
     """
 
@@ -127,7 +128,9 @@ def _last_error(dead: tuple[DeadRecord, ...], faults: tuple[Fault, ...]) -> tupl
 
 def _counted(view: View, known: Condition, policy: SweepPolicy) -> Condition:
     seen, reading = view.snapshot, view.reading
-    due = due_messages(seen, policy)
+    # What a live container holds is claimed; what a dead one held is due again.
+    held = {claim.message_id for claim in reading.claims} if isinstance(seen.container, StuckSnapshot) else set[str]()
+    due = [message for message in due_messages(seen, policy) if message.message_id not in held]
     since = [at_ms for message in due if (at_ms := _since(message)) is not None]
     pending = [message for message in seen.messages if message.status == "pending"]
     later = [m.due_at_ms for m in pending if m.due_at_ms is not None and m.due_at_ms > seen.now_ms]
@@ -179,10 +182,10 @@ def _due(counted: Condition, view: View, hold: Hold | None, policy: SweepPolicy)
             counted, state="waiting", reason=hold.reason, since_at_ms=hold.since_at_ms, until_at_ms=hold.until_at_ms
         )
     container = view.snapshot.container
-    deaths = () if isinstance(container, StuckSnapshot | ContainerUnknown) else container.deaths
+    deaths = container.deaths if isinstance(container, NoContainer) else ()
     spawn = decide_spawn(SpawnSnapshot(now_ms=view.snapshot.now_ms, deaths=deaths), policy.spawn)
     if isinstance(spawn, SpawnLater):
-        since = deaths[-1].died_at_ms
+        since = max(death.died_at_ms for death in deaths)
         return evolve(counted, state="waiting", reason="backoff", since_at_ms=since, until_at_ms=spawn.at_ms)
     return evolve(counted, state="due", since_at_ms=counted.oldest_due_at_ms)
 

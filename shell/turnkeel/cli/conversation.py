@@ -10,6 +10,7 @@ from typing import Final
 
 from turnkeel.cli.assemble import new_message_id
 from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.error_notes import read_error_note
 from turnkeel_adapters.sessions.records import NewMessage, OutboundMessage
 from turnkeel_adapters.sessions.store import FileSessionStore
 
@@ -71,12 +72,8 @@ class Conversation:
         return True, None
 
     def _reason(self, message_id: str) -> str:
-        try:
-            note = json.loads(self._store.error_note(message_id) or "{}")
-        except ValueError:
-            note = {}
-        parts = [str(note[key]).strip() for key in ("reason", "detail") if isinstance(note, dict) and note.get(key)]
-        return ": ".join(parts) or "the message failed"
+        word = read_error_note(self._store.error_note(message_id))
+        return ": ".join(part.strip() for part in (word.reason, word.detail) if part) or "the message failed"
 
     def _print_replies(self) -> None:
         for reply in self._store.due_outbound(time.time_ns() // 1_000_000):

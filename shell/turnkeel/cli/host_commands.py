@@ -1,7 +1,9 @@
 """`run`, `send` and `chat`: how does an operator bring a host to life and talk to it?"""
 
 import asyncio
+import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from turnkeel.host.host import Host, RunSummary
 from turnkeel_adapters.config.load import load_config
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.runners.environment import compose_environment
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.store import FILE_NAME, HostState
@@ -102,7 +105,15 @@ def config_for(config: Path | None, agent: str | None, agent_runner: str | None)
         raise UsageError(f"the agent command {command!r} cannot be split into words: {error}") from error
     if not argv:
         raise UsageError("the agent command is empty: name a program")
+    _require_program(argv[0], settings)
     return evolve(settings, agent=evolve(settings.agent, argv=argv, speaks_contract=agent_runner is not None))
+
+
+def _require_program(program: str, settings: HostConfig) -> None:
+    """Better refused now than failed for every message."""
+    environ = compose_environment(os.environ, settings.agent.pass_environment, dict(settings.agent.environment))
+    if shutil.which(program, path=environ.get("PATH")) is None:
+        raise UsageError(f"no such program: {program!r} is not on the agent's PATH or cannot be run")
 
 
 def _refuse_closed(data: Path, name: SessionName) -> None:

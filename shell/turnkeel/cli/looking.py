@@ -23,7 +23,7 @@ from turnkeel_adapters.system.doorbell import Doorbell
 from turnkeel_adapters.system.executor import InlineExecutor
 from turnkeel_adapters.system.install import INSTALL_ID_NAME, InstallIdUnreadable, install_id
 from turnkeel_adapters.system.lock import Holder
-from turnkeel_core import NoContainer, StuckSnapshot
+from turnkeel_core import StuckSnapshot
 
 
 class Looker:
@@ -39,7 +39,7 @@ class Looker:
 
     def look(self, session: str) -> View:
         """The session now; SessionFault if its files cannot be read."""
-        return patiently(lambda: look(session, self._ports, None, None))
+        return patiently(lambda: look(session, self._ports, self._ports.clock.read().wall_ms, None, None))
 
 
 class SeenProcesses:
@@ -150,11 +150,6 @@ def assume_running(view: View) -> View:
         last_activity_at_ms=reading.progress_at_ms,
     )
     return evolve(view, snapshot=evolve(view.snapshot, container=container))
-
-
-def is_running(view: View) -> bool:
-    """Is a container judged, or is there none?"""
-    return not isinstance(view.snapshot.container, NoContainer)
 
 
 class _FixedIncarnations(Incarnations):

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,6 +13,7 @@ import apsw
 from attrs import frozen
 
 from turnkeel.cli.errors import CommandFailed
+from turnkeel.cli.place import TREE, data_dir_of
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
@@ -24,7 +25,6 @@ from turnkeel_adapters.system.lock import Holder, LockUnavailable, probe
 
 T = TypeVar("T")
 
-TREE: Final = "v2-sessions"
 _LOOKS: Final = 3
 _LOOK_AGAIN_S: Final = 0.02
 
@@ -32,10 +32,11 @@ _LOOK_AGAIN_S: Final = 0.02
 class ReadingStore(FileSessionStore):
     """A session whose files are read as they are: a hot journal is reported, not rolled back."""
 
-    def roll_back(self) -> None:
+    def roll_back(self, *, inbound_only: bool = False) -> None:
         """Refuse, naming the file whose journal it is."""
-        names = [name for name in ("inbound.db", "outbound.db") if (self.folder / f"{name}-journal").exists()]
-        path = self.folder / (names[0] if names else "inbound.db")
+        files = ("inbound.db",) if inbound_only else ("inbound.db", "outbound.db")
+        hot = [name for name in files if (self.folder / f"{name}-journal").exists()]
+        path = self.folder / (hot or files)[0]
         raise SessionFault(path, "hot_journal", "this command changes nothing; the host rolls it back at its next pass")
 
 
@@ -79,21 +80,13 @@ class Reading:
         return name
 
 
-def data_dir_of(option: Path | None) -> Path:
-    """The data directory: the option, else TURNKEEL_DATA, else `./data`; for its session folder, what holds that."""
-    named = option if option is not None else Path(os.environ.get("TURNKEEL_DATA") or "data")
-    if Path(os.path.abspath(named)).name == TREE and not (named / TREE).is_dir():
-        return Path(os.path.abspath(named)).parent
-    return named
-
-
 @contextmanager
-def open_reading(option: Path | None) -> Iterator[Reading]:
+def open_reading(option: Path | None) -> Generator[Reading, None, None]:
     """Read a data directory, with or without a host at work in it; CommandFailed if it cannot be read at all."""
     data_dir = data_dir_of(option)
     if not data_dir.is_dir():
         problem = "is no directory" if data_dir.exists() else "does not exist"
-        raise CommandFailed(f"{data_dir} {problem}: give --data DIR, or set TURNKEEL_DATA")
+        raise CommandFailed(f"{data_dir.absolute()} {problem}: give --data DIR, or set TURNKEEL_DATA")
     with ExitStack() as stack:
         host, notes = _host(data_dir)
         state, has_state, more = _open_state(data_dir, host, stack)

@@ -78,11 +78,14 @@ def lines_of(reading: Reading, session: str, limit: int, after: int | None) -> t
 def said(content: str) -> str:
     """The text that a content holds (`text`, or a task's `prompt`); the content itself where it has none."""
     try:
-        found = jsonlib.loads(content)
+        found: object = jsonlib.loads(content)
     except (ValueError, RecursionError):
         return content
-    texts = [found.get(key) for key in ("text", "prompt")] if isinstance(found, dict) else []
-    return next((text for text in texts if isinstance(text, str)), content)
+    match found:
+        case {"text": str(text)} | {"prompt": str(text)}:
+            return text
+        case _:
+            return content
 
 
 def _line(found: HistoryLine, fact: OpenMessage | None, end: DeadRecord | None) -> Line:

@@ -40,11 +40,12 @@ def sweep(
     with open_reading(data) as reading:
         if assume is not None and reading.has_state:
             raise WrongUsage("--assume is for a tree without turnkeel.db; here the host's records say what runs")
-        plans, faults = _plans(reading, sessions, LimitsOf(config), assume)
+        taken = assume or _assumption(reading)
+        plans, faults = _plans(reading, sessions, LimitsOf(config), taken)
         if json:
-            print_json(_document(reading, plans, faults, assume))
+            print_json(_document(reading, plans, faults, taken))
         else:
-            _print(reading, plans, faults, explain)
+            _print(reading, plans, faults, taken, explain)
     return FAILED if faults else 0
 
 
@@ -56,14 +57,14 @@ def chosen(reading: Reading, sessions: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _plans(
-    reading: Reading, sessions: tuple[str, ...], limits: LimitsOf, assume: Assumption | None
+    reading: Reading, sessions: tuple[str, ...], limits: LimitsOf, taken: Assumption | None
 ) -> tuple[dict[str, Planned], dict[str, str]]:
     looker = Looker(reading, limits.zone)
     plans: dict[str, Planned] = {}
     faults: dict[str, str] = {}
     for session in chosen(reading, sessions):
         try:
-            plans[session] = plan_session(session, looker, reading, limits, assume or _assumption(reading))
+            plans[session] = plan_session(session, looker, reading, limits, taken)
         except SessionFault as fault:
             faults[session] = str(fault)
     return plans, faults
@@ -78,13 +79,13 @@ def _assumption(reading: Reading) -> Assumption | None:
 
 
 def _document(
-    reading: Reading, plans: dict[str, Planned], faults: dict[str, str], assume: Assumption | None
+    reading: Reading, plans: dict[str, Planned], faults: dict[str, str], taken: Assumption | None
 ) -> dict[str, object]:
     return {
         "read_at_ms": time.time_ns() // 1_000_000,
         "data": str(reading.data_dir),
         "dry_run": True,
-        "assumed": None if reading.has_state else assume or _assumption(reading),
+        "assumed": taken,
         "notes": reading.notes,
         "sessions": [
             {
@@ -100,11 +101,13 @@ def _document(
     }
 
 
-def _print(reading: Reading, plans: dict[str, Planned], faults: dict[str, str], explain: bool) -> None:
+def _print(
+    reading: Reading, plans: dict[str, Planned], faults: dict[str, str], taken: Assumption | None, explain: bool
+) -> None:
     print(host_line(reading.host, time.time_ns() // 1_000_000))
     print_notes(reading)
-    if not reading.has_state:
-        print(f"containers: not on record, taken as {_assumption(reading)} unless --assume says otherwise")
+    if taken is not None:
+        print(f"containers: none is on record, so all count as {taken}; --assume running|stopped says otherwise")
     for session, planned in plans.items():
         now_ms = planned.view.snapshot.now_ms
         print(f"{session} (limits: {planned.limits.source})")

@@ -9,8 +9,9 @@ from turnkeel import __version__
 from turnkeel.cli.errors import FAILED, CommandFailed, WrongUsage
 from turnkeel.cli.looking import ports_for
 from turnkeel.cli.output import flat, print_json
+from turnkeel.cli.place import data_dir_of
 from turnkeel.cli.planned import LimitsOf
-from turnkeel.cli.reading import data_dir_of, open_reading
+from turnkeel.cli.reading import open_reading
 from turnkeel.cli.report import describe
 from turnkeel.cli.sweep import chosen
 from turnkeel.host.act import act
@@ -117,12 +118,13 @@ def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits:
 
 def _pass(session: str, ports: HostPorts, policies: HostPolicies) -> tuple[str, ...]:
     """One pass; the messages that are due and wait."""
-    view = look(session, ports, "paused", None)
+    view = look(session, ports, ports.clock.read().wall_ms, "paused", None)
     plan = plan_sweep(view.snapshot, policies.sweep)
     holds = [action for action in plan.actions if isinstance(action, HoldWake)]
     # The hold is this command's own: it ends with it, so it is not noted.
     rest = tuple(action for action in plan.actions if not isinstance(action, HoldWake))
     if rest:
+        view.store.prepare()
         record(view, plan, ports, policies)
         act(view, rest, ports, policies)
     return tuple(message_id for hold in holds for message_id in hold.due)
@@ -144,4 +146,4 @@ def _print(swept: Swept) -> None:
         print(flat(describe(event)))
     for session, due in swept.held.items():
         print(flat(f"{session}: {len(due)} due, waiting for a host"))
-    print(f"{len(swept.passed)} sessions swept, {len(swept.events)} things done; no container was started")
+    print(f"sessions swept: {len(swept.passed)}; no container was started")

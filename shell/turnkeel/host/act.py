@@ -5,8 +5,6 @@ of claims: a crash between any two of them repeats harmlessly (DESIGN §4.3). Wo
 first and their effect read back.
 """
 
-import json
-
 from attrs import evolve
 
 from turnkeel.host.events import (
@@ -24,6 +22,7 @@ from turnkeel.host.look import View, bury, read_files
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.records import StillThere, Stopped
+from turnkeel_adapters.sessions.error_notes import read_error_note
 from turnkeel_adapters.sessions.records import InboundChanges, RowCharge, RowDelay, SessionReading
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.notes import Parked
@@ -44,7 +43,7 @@ from turnkeel_core import (
 
 
 def act(view: View, actions: tuple[SweepAction, ...], ports: HostPorts, policies: HostPolicies) -> bool:
-    """Carry out `actions` in order; False if a container could not be stopped.
+    """Carry out `actions` in order; False if a container could not be started or stopped.
 
     Raises what the stores raise: then the rest waits for the next pass.
     """
@@ -53,7 +52,7 @@ def act(view: View, actions: tuple[SweepAction, ...], ports: HostPorts, policies
     for action in actions:
         match action:
             case Wake():
-                _wake(view, action, ports)
+                effective = _wake(view, action, ports)
             case HoldWake():
                 _hold(view, action, ports)
             case StopContainer():
@@ -115,32 +114,20 @@ def _note(
 
 
 def _dead(view: View, message_id: str, reason: str, tries: int | None) -> DeadRecord:
-    noted, detail = _error_note(view.store.error_note(message_id))
+    word = read_error_note(view.store.error_note(message_id))
     return DeadRecord(
         session=view.session,
         message_id=message_id,
         payload=view.store.payload(message_id),
-        reason=reason if noted is None else noted,
-        detail=reason if detail is None else f"{reason}; {detail}",
+        reason=word.reason or reason,
+        detail=f"{reason}; {word.detail}" if word.detail else reason,
         tries=tries,
         incarnation=view.snapshot.incarnation,
         made_at_ms=view.snapshot.now_ms,
     )
 
 
-def _error_note(text: str | None) -> tuple[str | None, str | None]:
-    """The agent's own word on the failure, if it left one that can be read: reason and detail."""
-    try:
-        note = json.loads(text or "null")
-    except ValueError:
-        return None, text
-    if not isinstance(note, dict):
-        return None, None
-    reason, detail = note.get("reason"), note.get("detail")
-    return (reason if isinstance(reason, str) else None, detail if isinstance(detail, str) and detail else None)
-
-
-def _wake(view: View, action: Wake, ports: HostPorts) -> None:
+def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
     """Intent first; the heartbeat of an earlier container must not speak for the new one."""
     session, number, incarnations = view.session, action.incarnation, ports.state.incarnations
     incarnations.begin(session, number, ports.clock.read().wall_ms, view.reading.mark)
@@ -155,10 +142,11 @@ def _wake(view: View, action: Wake, ports: HostPorts) -> None:
         ports.state.notes.report_fault(session, "start", "not_started", str(error), at_ms)
         ports.report(WakeFailed(session, number, str(error)))
         _write_rows(view, action.if_failed, ports)
-        return
+        return False
     incarnations.started(session, number, handle.runtime, handle.container_id)
     ports.state.notes.clear_fault(session, "start")
     ports.report(Woke(session, number, action.due))
+    return True
 
 
 def _hold(view: View, action: HoldWake, ports: HostPorts) -> None:

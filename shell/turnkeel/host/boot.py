@@ -14,6 +14,7 @@ def boot(ports: HostPorts, policies: HostPolicies) -> int:
 
     Containers are not adopted yet: an agent ends when its host dies, so whatever still runs is on its way out.
     """
+    ports.state.notes.clear()
     leftovers = ports.runner.list_own()
     stuck = {handle.session for handle in leftovers if not _stop(handle, ports, policies)}
     for incarnation in ports.state.incarnations.open():

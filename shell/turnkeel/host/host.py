@@ -9,7 +9,8 @@ import asyncio
 from attrs import frozen
 
 from turnkeel.host.boot import boot, stop_for_shutdown
-from turnkeel.host.events import FaultCleared, FaultSeen, HostStarted, HostStopped, Resumed
+from turnkeel.host.clock_watch import ClockWatch
+from turnkeel.host.events import FaultCleared, FaultSeen, HostStarted, HostStopped
 from turnkeel.host.keeper import Keeper
 from turnkeel.host.look import handle_of
 from turnkeel.host.ports import HostPolicies, HostPorts
@@ -17,12 +18,11 @@ from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.records import Alive
 from turnkeel_adapters.system.clock import Instant
-from turnkeel_core import ClockSnapshot, GiveGrace, decide_grace
 
 
 @frozen(kw_only=True)
 class RunSummary:
-    """How the host left its sessions."""
+    """How the host left its sessions; `failed_messages` failed for good while it ran."""
 
     sessions: int
     faulty: tuple[str, ...]
@@ -39,7 +39,8 @@ class Host:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = Slots(policies.start, self._poke)
         self._listing_faults: dict[str, str] = {}
-        self._clock = ports.clock.read()
+        self._clock = ClockWatch(ports.clock, policies.suspend, ports.report)
+        self._fault = ""
         self._due: dict[str, int] = {}
         self._stop = asyncio.Event()
 
@@ -50,37 +51,57 @@ class Host:
     async def run(self, *, until_idle: bool = False) -> RunSummary:
         """Keep all sessions until `stop()`, or until nothing is left to do."""
         ports, policies = self._ports, self._policies
+        dead = sum((await ports.executor.run(ports.state.dead.counts)).values())
         leftovers = await ports.executor.run(boot, ports, policies)
         await self._scan()
         ports.report(HostStarted(len(self._keepers), leftovers))
         try:
             while not self._stop.is_set():
-                await self._watch()
+                await self._watch_safely()
                 if until_idle and await self._nothing_left():
                     break
                 await ports.clock.wait(self._stop, ports.clock.read().mono_ms + policies.host.doorbell_poll_ms)
         finally:
             running = await self._drain()
         ports.report(HostStopped(running))
-        keepers = self._keepers.values()
+        faulty = {keeper.session for keeper in self._keepers.values() if keeper.rest.faulty}
         return RunSummary(
             sessions=len(self._keepers),
-            faulty=tuple(sorted({k.session for k in keepers if k.rest.faulty} | self._listing_faults.keys())),
-            failed_messages=sum(keeper.rest.failed for keeper in keepers),
+            faulty=tuple(sorted(faulty | self._listing_faults.keys())),
+            failed_messages=sum((await ports.executor.run(ports.state.dead.counts)).values()) - dead,
         )
 
     def _poke(self, session: str) -> None:
-        self._keepers[session].poke()
+        if session in self._keepers:
+            self._keepers[session].poke()
+
+    def _poke_all(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.poke()
+
+    async def _watch_safely(self) -> None:
+        """A fault of the data directory or of turnkeel.db is told once and waited out; sessions that work go on."""
+        fault = ""
+        try:
+            await self._watch()
+        except (AdapterError, OSError) as error:
+            fault = str(error)
+            if fault != self._fault:
+                self._ports.report(FaultSeen("", "data directory", type(error).__name__, fault))
+        if self._fault and not fault:
+            self._ports.report(FaultCleared("", "data directory"))
+        self._fault = fault
 
     async def _watch(self) -> None:
         """One round of cheap checks; each kind has its own period."""
-        policy, now = self._policies.host, self._ports.clock.read()
-        self._check_clock(now)
+        policy, slept = self._policies.host, self._clock.resumed_at_ms
+        now = self._clock.read()
+        if self._clock.resumed_at_ms != slept:
+            self._poke_all()
         rung = await self._ports.executor.run(self._ports.doorbell.rung)
         if self._is_due("fallback", policy.fallback_scan_ms, now):
             await self._scan()
-            for keeper in self._keepers.values():
-                keeper.poke()
+            self._poke_all()
         elif rung or self._is_due("idle", policy.idle_scan_ms, now):
             await self._scan()
         elif self._is_due("running", policy.running_poll_ms, now):
@@ -92,39 +113,28 @@ class Host:
         self._due[what] = now.mono_ms + period_ms
         return True
 
-    def _check_clock(self, now: Instant) -> None:
-        before, self._clock = self._clock, now
-        seen = ClockSnapshot(
-            previous_wall_ms=before.wall_ms,
-            previous_mono_ms=before.mono_ms,
-            now_ms=now.wall_ms,
-            now_mono_ms=now.mono_ms,
-        )
-        grace = decide_grace(seen, self._policies.suspend)
-        if isinstance(grace, GiveGrace):
-            self._ports.report(Resumed(grace.gap_ms))
-            for keeper in self._keepers.values():
-                keeper.resumed_at_ms = grace.resumed_at_ms
-                keeper.poke()
-
     async def _scan(self) -> None:
         """Find sessions by their folders, keep the new ones, look at the files of all."""
         ports, now_ms = self._ports, self._ports.clock.read().wall_ms
-        try:
-            listing = await ports.executor.run(ports.sessions.find)
-            closed = await ports.executor.run(ports.state.registry.closed)
-            closed |= await ports.executor.run(ports.sessions.closed_in_registry)
-        except AdapterError as error:
-            ports.report(FaultSeen("", "data directory", type(error).__name__, str(error)))
-            return
+        listing = await ports.executor.run(ports.sessions.find)
+        closed = await ports.executor.run(ports.state.registry.closed)
+        closed |= await ports.executor.run(ports.sessions.closed_in_registry)
         names = tuple(str(found.name) for found in listing.sessions)
         self._tell_listing_faults({str(fault.folder): fault.detail for fault in listing.faults})
         fresh = tuple(name for name in names if name not in self._keepers and name not in closed)
         await ports.executor.run(ports.state.registry.seen, fresh, now_ms)
         for name in fresh:
-            self._keepers[name] = Keeper(name, ports, self._policies, self._slots)
+            self._keepers[name] = Keeper(name, ports, self._policies, self._slots, self._clock)
             self._tasks[name] = asyncio.create_task(self._keepers[name].keep(), name=name)
+        await self._drop(self._keepers.keys() - set(names) | self._keepers.keys() & closed)
         await self._check(tuple(name for name in names if name in self._keepers and name not in fresh))
+
+    async def _drop(self, gone: set[str]) -> None:
+        """A session whose folder is gone, or that was closed, is kept no longer, once nothing of it runs."""
+        for name in gone - set(self._slots.running):
+            self._keepers[name].close()
+            await self._tasks.pop(name)
+            await self._keepers.pop(name).forget()
 
     def _tell_listing_faults(self, faults: dict[str, str]) -> None:
         for path in self._listing_faults.keys() - faults.keys():

@@ -5,6 +5,7 @@ import asyncio
 from attrs import evolve, frozen
 
 from turnkeel.host.act import act
+from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.events import FaultCleared, FaultSeen
 from turnkeel.host.look import View, look
 from turnkeel.host.ports import HostPolicies, HostPorts
@@ -15,25 +16,28 @@ from turnkeel_adapters.sessions.records import FolderSignature
 from turnkeel_core import Blocked, HoldWake, NoContainer, StopContainer, StuckSnapshot, SweepPlan, Wake, plan_sweep
 
 
+_PASSING = frozenset({"busy", "hot_journal"})
+
+
 @frozen(kw_only=True)
 class Rest:
     """How the last pass left the session. `quiet`: nothing is due, claimed or waiting for another try."""
 
     quiet: bool = False
-    running: bool = False
     faulty: bool = False
-    failed: int = 0
 
 
 class Keeper:
     """One session's passes, one at a time. A fault in it stays in it: looked at again with backoff."""
 
-    def __init__(self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots) -> None:
+    def __init__(
+        self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots, clock: ClockWatch
+    ) -> None:
         self.session = session
         self.rest = Rest()
         self.busy = True
         self.blocked: Blocked | None = None
-        self.resumed_at_ms: int | None = None
+        self._clock = clock
         self._ports = ports
         self._policies = policies
         self._slots = slots
@@ -44,6 +48,8 @@ class Keeper:
         self._faults: dict[str, tuple[str, str]] = {}
         self._held: HoldWake | None = None
         self._retry_ms = 0
+        self._failures = 0
+        self._ineffective = 0
 
     def poke(self) -> None:
         """Something may have changed: look soon."""
@@ -73,12 +79,11 @@ class Keeper:
     async def look_once(self) -> int | None:
         """One pass; the monotonic instant of the next one, if nothing happens before."""
         try:
-            next_look_ms = await self._pass()
+            return await self._pass()
         except AdapterError as error:
             return await self._failed(_subject(error), _kind(error), str(error))
         except Exception as error:  # one session's fault, whatever it is, must not end the others
             return await self._failed("pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it")
-        return next_look_ms
 
     async def _pass(self) -> int | None:
         ports, run = self._ports, self._ports.executor.run
@@ -87,16 +92,19 @@ class Keeper:
         if not self._prepared:
             await run(store.prepare)
             self._prepared = True
-        view = await run(look, self.session, ports, self.blocked, self.resumed_at_ms)
+        now_ms = self._clock.read().wall_ms
+        view = await run(look, self.session, ports, now_ms, self.blocked, self._clock.resumed_at_ms)
         view, plan = self._plan(view)
         self._slot(view, plan)
         fresh = tuple(action for action in plan.actions if action != self._held)
-        effective = True
         if fresh:
             await run(record, view, plan, ports, self._policies)
             effective = await run(act, view, fresh, ports, self._policies)
+            if any(isinstance(action, Wake | StopContainer) for action in fresh):
+                self._ineffective = 0 if effective else self._ineffective + 1
+        self._failures = 0
+        self._retry_ms = self._longer() if self._ineffective and fresh else 0
         await self._remember(view, plan)
-        self._retry_ms = 0 if effective else self._longer()
         return self._next_look(view, plan)
 
     def _plan(self, view: View) -> tuple[View, SweepPlan]:
@@ -134,15 +142,20 @@ class Keeper:
         rows = {f"{f.table}.{f.column} of {f.message_id}": ("bad_row", f.detail) for f in view.reading.row_faults}
         await self._faults_are(rows, view.snapshot.now_ms)
         acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
+        hopeless = self._ineffective >= self._policies.host.passing_faults
         self.rest = Rest(
-            quiet=not acts and not _work_left(view),
-            running=isinstance(view.snapshot.container, StuckSnapshot),
-            faulty=bool(rows),
-            failed=sum(message.status == "failed" for message in view.snapshot.messages),
+            quiet=hopeless or (not acts and not _work_left(view)),
+            faulty=bool(rows) or self._ineffective > 0,
         )
 
     async def _failed(self, subject: str, kind: str, detail: str) -> int:
-        now = self._ports.clock.read()
+        """A lock, or a journal that its dead writer left, goes by itself: told only when it is seen again."""
+        now, policy = self._ports.clock.read(), self._policies.host
+        passing = kind in _PASSING and self._failures < policy.passing_faults
+        self._failures += 1
+        if passing:
+            self.rest = evolve(self.rest, quiet=False)
+            return now.mono_ms + policy.running_poll_ms
         self._retry_ms = self._longer()
         self.rest = evolve(self.rest, quiet=True, faulty=True)
         try:
@@ -150,6 +163,11 @@ class Keeper:
         except AdapterError as error:
             self._ports.report(FaultSeen(self.session, "turnkeel.db", "state", str(error)))
         return now.mono_ms + self._retry_ms
+
+    async def forget(self) -> None:
+        """The session is no more: nothing of it is reported any longer."""
+        await self._faults_are({}, self._ports.clock.read().wall_ms)
+        self._slots.give_back(self.session, self._ports.clock.read().wall_ms)
 
     def _longer(self) -> int:
         policy = self._policies.host

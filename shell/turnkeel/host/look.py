@@ -23,12 +23,14 @@ class View:
     handle: Handle | None
 
 
-def look(session: str, ports: HostPorts, blocked: Blocked | None, resumed_at_ms: int | None) -> View:
+def look(
+    session: str, ports: HostPorts, now_ms: int, blocked: Blocked | None, resumed_at_ms: int | None
+) -> View:
     """Read the container first, then the files: what a dead container left can change no more.
 
+    `now_ms` was read before both: nothing seen can be older than it is, and ages come out too young, never too old.
     Raises SessionFault if the files cannot be read; a hot journal is rolled back once its writer is known dead.
     """
-    now_ms = ports.clock.read().wall_ms
     store = ports.sessions.store(session)
     latest = ports.state.incarnations.latest(session)
     handle = None if latest is None else handle_of(latest)

@@ -1,0 +1,15 @@
+"""Which data directory is meant?"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+TREE: Final = "v2-sessions"
+
+
+def data_dir_of(option: Path | None) -> Path:
+    """The data directory: the option, else TURNKEEL_DATA, else `./data`; for its session folder, what holds that."""
+    named = option if option is not None else Path(os.environ.get("TURNKEEL_DATA") or "data")
+    if Path(os.path.abspath(named)).name == TREE and not (named / TREE).is_dir():
+        return Path(os.path.abspath(named)).parent
+    return named

@@ -1,0 +1,156 @@
+"""What became of one message: its row, its claim, its attempts, its end, and the replies to it?"""
+
+import time
+
+from attrs import asdict, frozen
+
+from turnkeel.cli.errors import CommandFailed
+from turnkeel.cli.output import flat, print_json
+from turnkeel.cli.reading import Reading, patiently
+from turnkeel.cli.render import render_when
+from turnkeel.cli.show import Line, lines_of, said
+from turnkeel.cli.status import host_line, print_notes
+from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_adapters.state.charges import Charge
+from turnkeel_adapters.state.dead import DeadRecord
+from turnkeel_core import Claim
+
+_PAGE = 1_000
+_EXCERPT = 400
+
+
+@frozen(kw_only=True)
+class Story:
+    """All that is known of a message in one session. `row` is None where only the host remembers it."""
+
+    session: str
+    message_id: str
+    row: Line | None
+    claim: Claim | None
+    charges: tuple[Charge, ...]
+    dead: tuple[DeadRecord, ...]
+    replies: tuple[Line, ...]
+
+
+def why_message(reading: Reading, message_id: str, session: str | None, json: bool) -> int:
+    """Print what is known of a message, in one session or in all; CommandFailed if no session has it."""
+    stories: list[Story] = []
+    unread: dict[str, str] = {}
+    for name in _places(reading, message_id) if session is None else (session,):
+        try:
+            row, claim, replies = _in_files(reading, name, message_id)
+        except SessionFault as fault:
+            row, claim, replies = None, None, ()
+            if name in reading.names:
+                unread[name] = str(fault)
+        charges, dead = _remembered(reading, name, message_id)
+        if row is not None or charges or dead:
+            stories.append(
+                Story(
+                    session=name,
+                    message_id=message_id,
+                    row=row,
+                    claim=claim,
+                    charges=charges,
+                    dead=dead,
+                    replies=replies,
+                )
+            )
+    if not stories:
+        raise CommandFailed(_unknown(reading, message_id, session, unread))
+    _answer(reading, stories, unread, json)
+    return 0
+
+
+def _places(reading: Reading, message_id: str) -> tuple[str, ...]:
+    """Where to search: sessions with such an inbound row or a record of it; if there are none, everywhere."""
+    known = sorted({*reading.names, *patiently(reading.state.registry.known)})
+    likely = tuple(name for name in known if _is_likely(reading, name, message_id))
+    return likely or tuple(known)
+
+
+def _is_likely(reading: Reading, session: str, message_id: str) -> bool:
+    if any(_remembered(reading, session, message_id)):
+        return True
+    try:
+        return session in reading.names and reading.sessions.store(session).payload(message_id) is not None
+    except SessionFault:
+        return session in reading.names  # searched, and then named as not readable
+
+
+def _answer(reading: Reading, stories: list[Story], unread: dict[str, str], json: bool) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    if json:
+        found = [asdict(story) for story in stories]
+        not_read = [{"session": name, "fault": fault} for name, fault in unread.items()]
+        print_json({"read_at_ms": now_ms, "notes": reading.notes, "messages": found, "not_read": not_read})
+        return
+    print(host_line(reading.host, now_ms))
+    print_notes(reading)
+    for story in stories:
+        _print(story, now_ms)
+    for name, fault in unread.items():
+        print(f"not searched: {name}: {flat(fault)}")
+
+
+def _unknown(reading: Reading, message_id: str, session: str | None, unread: dict[str, str]) -> str:
+    place = f"session {session}" if session is not None else f"any session of {reading.data_dir}"
+    missed = "".join(f"; {name} could not be read: {fault}" for name, fault in unread.items())
+    return f"nothing is known of {flat(message_id)}: neither a session nor a message in {place}{missed}"
+
+
+def _in_files(reading: Reading, session: str, message_id: str) -> tuple[Line | None, Claim | None, tuple[Line, ...]]:
+    """The row (of an inbound message or of a reply), its claim, and the replies to it."""
+    store = reading.sessions.store(session)
+    row: Line | None = None
+    replies: list[Line] = []
+    after: int | None = None
+    while True:
+        page = lines_of(reading, session, _PAGE, after)
+        row = next((line for line in page if line.message_id == message_id), row)
+        replies += [line for line in page if line.in_reply_to == message_id]
+        if len(page) < _PAGE or page[-1].seq is None or page[-1].seq == after:
+            break
+        after = page[-1].seq
+    facts: SessionReading = store.read(time.time_ns() // 1_000_000)
+    claim = next((claim for claim in facts.claims if claim.message_id == message_id), None)
+    return row, claim, tuple(replies)
+
+
+def _remembered(reading: Reading, session: str, message_id: str) -> tuple[tuple[Charge, ...], tuple[DeadRecord, ...]]:
+    state = reading.state
+    return patiently(
+        lambda: (state.charges.of_message(session, message_id), state.dead.of_message(session, message_id))
+    )
+
+
+def _print(story: Story, now_ms: int) -> None:
+    print(flat(f"{story.message_id} in {story.session}"))
+    row = story.row
+    if row is None:
+        print("  its row is gone; the host remembers:")
+    else:
+        when = "at an unknown time" if row.at_ms is None else render_when(row.at_ms, now_ms)
+        answers = "" if row.in_reply_to is None else f", answers {row.in_reply_to}"
+        print(flat(f"  {row.kind} {row.direction} #{row.seq} of {when}{answers}: {row.state}, {row.tries or 0} tries"))
+        if row.retry_at_ms is not None:
+            print(f"  due {render_when(row.retry_at_ms, now_ms)}")
+        print(f"  text: {flat(row.text[:_EXCERPT])}")
+    if story.claim is not None:
+        at_ms = story.claim.claimed_at_ms
+        print(f"  claimed {'at a time that cannot be read' if at_ms is None else render_when(at_ms, now_ms)}")
+    for charge in story.charges:
+        again = "" if charge.retry_at_ms is None else f", next try {render_when(charge.retry_at_ms, now_ms)}"
+        noted = f"noted {render_when(charge.noted_at_ms, now_ms)}, {charge.state}"
+        print(flat(f"  attempt {charge.tries} charged to container {charge.incarnation}: {charge.reason} ({noted}){again}"))
+    for dead in story.dead:
+        detail = "" if dead.detail is None else f": {dead.detail}"
+        tries = "" if dead.tries is None else f" after {dead.tries} tries"
+        print(flat(f"  {dead.state} {render_when(dead.made_at_ms, now_ms)}{tries}: {dead.reason}{detail}"))
+        if dead.payload is not None:
+            print(f"    kept: {flat(said(dead.payload)[:_EXCERPT])}")
+    for reply in story.replies:
+        print(flat(f"  reply {reply.message_id} #{reply.seq}, {reply.state}: {reply.text[:_EXCERPT]}"))
+    if row is not None and not story.replies and row.direction == "in":
+        print("  no reply names it")

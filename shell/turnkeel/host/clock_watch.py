@@ -1,0 +1,35 @@
+"""What time is it, and did the machine sleep since the last look?"""
+
+from collections.abc import Callable
+
+from turnkeel.host.events import HostEvent, Resumed
+from turnkeel.host.ports import Clock
+from turnkeel_adapters.system.clock import Instant
+from turnkeel_core import ClockSnapshot, GiveGrace, SuspendPolicy, decide_grace
+
+
+class ClockWatch:
+    """Every pass reads the clock here, once: no pass can judge across a sleep that nobody noticed."""
+
+    def __init__(self, clock: Clock, policy: SuspendPolicy, report: Callable[[HostEvent], None]) -> None:
+        self._clock = clock
+        self._policy = policy
+        self._report = report
+        self._before = clock.read()
+        self.resumed_at_ms: int | None = None
+
+    def read(self) -> Instant:
+        """Both clocks; `resumed_at_ms` is the last time the machine was found to have slept."""
+        now, before = self._clock.read(), self._before
+        self._before = now
+        seen = ClockSnapshot(
+            previous_wall_ms=before.wall_ms,
+            previous_mono_ms=before.mono_ms,
+            now_ms=now.wall_ms,
+            now_mono_ms=now.mono_ms,
+        )
+        grace = decide_grace(seen, self._policy)
+        if isinstance(grace, GiveGrace):
+            self.resumed_at_ms = grace.resumed_at_ms
+            self._report(Resumed(grace.gap_ms))
+        return now

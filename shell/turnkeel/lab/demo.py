@@ -1,0 +1,136 @@
+"""`demo`: does the host keep its promise when agents crash, hang and misbehave? Seen at work, then read back."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from turnkeel.cli.assemble import open_host
+from turnkeel.cli.errors import DONE, FAILED, INTERRUPTED, WrongUsage
+from turnkeel.cli.reading import open_reading
+from turnkeel.cli.report import Reporter
+from turnkeel.host.events import HostEvent
+from turnkeel.host.host import Host
+from turnkeel.lab.board import Board
+from turnkeel.lab.cast import CAST, Role, demo_config
+from turnkeel.lab.readback import find_leftovers, read_aftermath
+from turnkeel.lab.telling import tell
+from turnkeel.lab.verdict import find_wrong
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.sessions.records import NewMessage
+from turnkeel_adapters.system.doorbell import ring
+
+# -P: an agent's working directory is its session folder, and nothing is imported from it.
+AGENT: Final = (sys.executable, "-P", "-m", "turnkeel.lab.demo_agent")
+_GIVE_UP_S: Final = 60.0
+_GARBAGE: Final = b"this is no database " * 300
+
+
+@frozen(kw_only=True)
+class Run:
+    """How the host's run ended; `leftovers` are the processes that were there when it said that it was done."""
+
+    ending: str
+    leftovers: tuple[str, ...]
+
+
+def demo(*, plain: bool | None = None, keep: Path | None = None) -> int:
+    """Run a host with misbehaving agents for some seconds and prove from the files what became of every message.
+
+    `plain` prints lines instead of a live table (None: unless a terminal is there); `keep` is a new directory for the
+    data, which is otherwise temporary. Returns 0, 1 if anything is not as promised, 130 if interrupted; WrongUsage for
+    a `keep` that holds something.
+    """
+    has_terminal = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb")
+    is_plain = not has_terminal if plain is None else plain
+    with ExitStack() as stack:
+        if keep is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-demo-")))
+        else:
+            data = _new_place(keep)
+        set_scene(data, CAST)
+        print(f"A host with {len(CAST)} sessions, minutes shortened to seconds. Its data: {data}\n", flush=True)
+        begun_s = time.monotonic()
+        run = _run_plain(data) if is_plain else _run_live(data)
+        took_s = time.monotonic() - begun_s
+        if run.ending == "interrupted":
+            print("\ninterrupted: nothing is judged")
+            return INTERRUPTED
+        with open_reading(data) as reading:
+            after = read_aftermath(reading, CAST, run.leftovers)
+            config = demo_config(AGENT).host
+            wrong = find_wrong(CAST, after, config.log_max_bytes * (config.log_keep + 1))
+            if run.ending == "too late":
+                wrong = (f"the host was not done after {_GIVE_UP_S:.0f} s", *wrong)
+            tell(reading, CAST, after, wrong, plain=is_plain)
+        print(f"({took_s:.1f} s)" + ("" if keep is None else f" Look around: turnkeel why --data {keep} hangs-silently"))
+        return FAILED if wrong else DONE
+
+
+def set_scene(data: Path, cast: tuple[Role, ...]) -> None:
+    """Make the sessions and store their messages, as `turnkeel send` would; break what is to be broken."""
+    sessions = FileSessions(data)
+    for role in cast:
+        folder = sessions.tree.create(SessionName.parse(role.session))
+        for number, message_id in enumerate(role.message_ids, 1):
+            now_ms = time.time_ns() // 1_000_000
+            content = json.dumps({"text": f"question {number}", "sender": "demo"})
+            message = NewMessage(message_id=message_id, content=content, sent_at_ms=now_ms)
+            sessions.store(role.session).insert(message, now_ms)
+        if role.broken:
+            (folder / "inbound.db").write_bytes(_GARBAGE)
+    ring(data)
+
+
+def _new_place(keep: Path) -> Path:
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise WrongUsage(f"{keep} holds something already: name a new or an empty directory")
+    return keep
+
+
+def _run_plain(data: Path) -> Run:
+    return _run(data, Reporter(sys.stdout))
+
+
+def _run_live(data: Path) -> Run:
+    # Loaded only where it is shown.
+    from turnkeel.lab.live import watched
+
+    board = Board(CAST)
+    with watched(board):
+        return _run(data, board)
+
+
+def _run(data: Path, report: Callable[[HostEvent], None]) -> Run:
+    with open_host(data, demo_config(AGENT), report) as host:
+        ending = asyncio.run(_until_done(host))
+        # Before the host's runner is closed, which would end whatever the host itself had left.
+        return Run(ending=ending, leftovers=find_leftovers(data))
+
+
+async def _until_done(host: Host) -> str:
+    """Run until nothing is left to do; `done`, or why it was stopped before."""
+    loop, stops = asyncio.get_running_loop(), list[str]()
+
+    def stop(why: str) -> None:
+        stops.append(why)
+        host.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, "interrupted")
+    limit = loop.call_later(_GIVE_UP_S, stop, "too late")
+    try:
+        await host.run(until_idle=True)
+    finally:
+        limit.cancel()
+    return stops[0] if stops else "done"
