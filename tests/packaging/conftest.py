@@ -17,7 +17,8 @@ def run(*argv, cwd=ROOT, check=True):
     """The finished process, its output as text; a failure shows that output."""
     # The checkout must not be found by way of the environment: only what is installed counts.
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
-    done = subprocess.run([str(word) for word in argv], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
     assert not check or done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
     return done
 

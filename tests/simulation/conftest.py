@@ -55,5 +55,5 @@ def new_world(lab: ModuleType) -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def world(new_world):  # type: ignore[no-untyped-def]
-    """A world under the default policy."""
-    return new_world()
+    """A world under the default policy, which polls a little seldomer."""
+    return new_world(sys.modules["simulation_world"].BRISK)

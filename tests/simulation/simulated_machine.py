@@ -61,7 +61,7 @@ class HostSide:
 
 
 class DatabaseSide:
-    """turnkeel.db as the host has it: it may be killed before a transaction, before its commit, and after."""
+    """turnkeel.db as the host has it: it may be killed around a transaction or find that nothing can be written."""
 
     def __init__(self, database, life: Life, fault: "Callable[[], BaseException | None]") -> None:  # type: ignore[no-untyped-def]
         self._begin = database.transaction
@@ -72,7 +72,9 @@ class DatabaseSide:
     @contextmanager
     def transaction(self):  # type: ignore[no-untyped-def]
         """As the database's."""
-        self._meet("before begin")
+        self._life.step("before begin")
+        if (fault := self._fault()) is not None:
+            raise fault
         with self._begin() as db:
             yield db
             self._life.step("before commit")
@@ -80,13 +82,8 @@ class DatabaseSide:
 
     def rows(self, sql, *bindings):  # type: ignore[no-untyped-def]
         """As the database's."""
-        self._meet("rows")
+        self._life.step("rows")
         return self._rows(sql, *bindings)
-
-    def _meet(self, what: str) -> None:
-        self._life.step(what)
-        if (fault := self._fault()) is not None:
-            raise fault
 
 
 class Session(MemorySessionStore):

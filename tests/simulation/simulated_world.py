@@ -24,6 +24,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 USUAL = HostPolicies()
+# Polls a little seldomer than usual: what costs a test its time is the host's own polling.
+BRISK = HostPolicies(host=HostPolicy(doorbell_poll_ms=500, running_poll_ms=1_000))
 # A calm host polls seldom: for scenarios that last days and do not ask when something was seen.
 CALM = HostPolicies(host=HostPolicy(doorbell_poll_ms=5_000, running_poll_ms=5_000))
 # Everything ten times sooner: for hundreds of short lives.
@@ -81,6 +83,7 @@ class World:
         self.policies = policies
         self.random = random.Random(seed)
         self.loop = VirtualLoop()
+        self.loop.set_exception_handler(self._unhandled)
         self.clock = VirtualClock(self.loop)
         self.sessions = Sessions()
         self.runner = VirtualRunner(self.loop, self.clock, self.sessions)
@@ -256,6 +259,10 @@ class World:
             report=lambda event: self.told.append(Told(self.clock.mono_ms, event)),
         )
 
+    def _unhandled(self, loop: object, context: dict[str, object]) -> None:
+        if not isinstance(context.get("exception"), HostGone):
+            self.runner.violations.append(f"nobody handled {context}")
+
     def _delay(self) -> float:
         return self.random.uniform(0, self.latency_s) if self.latency_s else 0.0
 
@@ -286,4 +293,4 @@ class _LivingClock:
         self._life.step("woken")
 
 
-__all__ = ["CALM", "HOUR", "MINUTE", "QUICK", "SECOND", "USUAL", "HostGone", "NothingCanHappen", "World", "evolve"]
+__all__ = ["BRISK", "CALM", "HOUR", "MINUTE", "QUICK", "SECOND", "USUAL", "HostGone", "NothingCanHappen", "World", "evolve"]

@@ -126,6 +126,11 @@ WITHOUT_A_CONTAINER = [
         (charged(2), released(), woken("m1", if_failed=(DelayRetry("m1", NOW + 10 * S),))),
     ),
     (
+        "a row that fell far behind its noted charge is brought up to it",
+        session(message(tries=0), container=gone("m1"), marks=(mark(3),)),
+        (charged(3), released(), woken("m1", if_failed=(DelayRetry("m1", NOW + 20 * S),))),
+    ),
+    (
         "the last charge of a message is no failure when the pass is repeated",
         session(message(tries=5), container=gone("m1"), marks=(mark(5),)),
         (released(), woken("m1", if_failed=(DelayRetry("m1", NOW + 80 * S),))),

@@ -186,7 +186,8 @@ def test_answering_needs_neither_a_database_nor_a_terminal_library():
     code = (
         "import sys; from turnkeel.cli.decide import decide_lines; "
         "list(decide_lines(['{\"decision\": \"decide_spawn\", \"input\": {\"now_ms\": 0}}'])); "
-        "heavy = {'apsw', 'sqlite3', 'asyncio', 'rich', 'cyclopts', 'structlog'}; print(sorted(heavy & sys.modules.keys()))"
+        "heavy = {'apsw', 'sqlite3', 'asyncio', 'rich', 'cyclopts', 'structlog'}; "
+        "print(sorted(heavy & sys.modules.keys()))"
     )
     path = os.pathsep.join(str(root / folder) for folder in ("core", "adapters", "shell"))
     done = subprocess.run(

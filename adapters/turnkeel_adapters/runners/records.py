@@ -43,11 +43,15 @@ class Alive:
 
 @frozen(kw_only=True)
 class Ended:
-    """Nothing of the container runs. Both None: it is gone, and nobody saw how its program ended."""
+    """Nothing of the container runs. Both None: it is gone, and nobody saw how its program ended.
+
+    `oom`: the runtime saw the kernel kill something of it for want of memory.
+    """
 
     exit_code: int | None
     signal: int | None
     ended_at_ms: int
+    oom: bool = False
 
 
 @frozen(kw_only=True)

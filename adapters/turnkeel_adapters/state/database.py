@@ -1,7 +1,7 @@
 """How is `turnkeel.db` opened, so that what it acknowledged is on the disk?"""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ class StateDatabase:
         self._connection = _open(path, read_only)
 
     @contextmanager
-    def transaction(self) -> Iterator[apsw.Connection]:
+    def transaction(self) -> Generator[apsw.Connection, None, None]:
         """Everything inside is committed together, or not at all. May be nested: the outermost commits."""
         with self._lock:
             if not self._connection.get_autocommit():
@@ -114,7 +114,7 @@ def _other_version(version: int) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except apsw.FullError as error:

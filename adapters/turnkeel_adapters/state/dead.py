@@ -1,6 +1,6 @@
 """Which messages failed for good, with what payload, and why?"""
 
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 from attrs import frozen
 
@@ -23,6 +23,18 @@ class DeadRecord:
     state: Literal["dead", "retried", "dropped"] = "dead"
 
 
+_Row: TypeAlias = tuple[
+    str,
+    str,
+    Literal["inbound", "outbound"],
+    str | None,
+    str,
+    str | None,
+    int | None,
+    int | None,
+    int,
+    Literal["dead", "retried", "dropped"],
+]
 _COLUMNS = "session, message_id, direction, payload, reason, detail, tries, incarnation, made_at_ms, state"
 
 
@@ -68,11 +80,7 @@ class DeadRecords:
 
 
 def _record(row: tuple[object, ...]) -> DeadRecord:
-    typed = cast(
-        "tuple[str, str, Literal['inbound', 'outbound'], str | None, str, str | None, int | None, int | None, int,"
-        " Literal['dead', 'retried', 'dropped']]",
-        row,
-    )
+    typed = cast(_Row, row)
     return DeadRecord(
         session=typed[0],
         message_id=typed[1],

@@ -30,6 +30,22 @@ class Incarnation:
     progressed: bool | None = None
 
 
+_Row: TypeAlias = tuple[
+    str,
+    int,
+    Literal["starting", "running", "dead"],
+    int,
+    str | None,
+    str | None,
+    int,
+    int,
+    str | None,
+    int | None,
+    int | None,
+    int | None,
+    Ending | None,
+    int | None,
+]
 _COLUMNS = (
     "session, number, state, spawned_at_ms, runtime, container_id, replies_mark, acks_mark, intent,"
     " died_at_ms, exit_code, exit_signal, ending, progressed"
@@ -121,11 +137,7 @@ class Incarnations:
 
 def _incarnation(row: tuple[object, ...]) -> Incarnation:
     # The table is STRICT with CHECKs: each column holds what its type says.
-    typed = cast(
-        "tuple[str, int, Literal['starting', 'running', 'dead'], int, str | None, str | None, int, int, str | None,"
-        " int | None, int | None, int | None, Ending | None, int | None]",
-        row,
-    )
+    typed = cast(_Row, row)
     return Incarnation(
         session=typed[0],
         number=typed[1],

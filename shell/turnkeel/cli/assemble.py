@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from turnkeel_adapters.system.lock import DataLock
 
 
 @contextmanager
-def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], None]) -> Iterator[Host]:
+def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], None]) -> Generator[Host, None, None]:
     """A host on `data_dir`, which is made if there is none and locked as long as the host is open.
 
     Raises AlreadyHeld if another host serves it, StateFault if `turnkeel.db` cannot be used.

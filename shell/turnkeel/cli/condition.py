@@ -4,13 +4,9 @@ from typing import Literal, TypeAlias
 
 from attrs import evolve, frozen
 
-from turnkeel.cli.looking import Looker
-from turnkeel.cli.reading import Reading, patiently
 from turnkeel.host.look import View
-from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.incarnations import Incarnation
-from turnkeel_adapters.state.notes import Fault, Hold
+from turnkeel_adapters.state.notes import Hold
 from turnkeel_core import (
     ContainerUnknown,
     LeaveAlone,
@@ -57,73 +53,24 @@ class Condition:
     faults: tuple[str, ...] = ()
 
 
-class Conditions:
-    """The conditions of the sessions of one reading; what `turnkeel.db` says of all is asked once."""
-
-    def __init__(self, reading: Reading, looker: Looker, policy: SweepPolicy = SweepPolicy()) -> None:
-        self._reading = reading
-        self._looker = looker
-        self._policy = policy
-        state = reading.state
-        self.dead = patiently(state.dead.counts)
-        self.faults = patiently(state.notes.faults)
-        self._open = {found.session: found for found in patiently(state.incarnations.open)}
-        # A hold of a host that is gone says nothing of now.
-        holds = patiently(state.notes.holds) if reading.host is not None else ()
-        self._holds = {hold.session: hold for hold in holds}
-
-    def of(self, session: str) -> Condition:
-        """The session's condition; a fault of its files is a condition too."""
-        faults = tuple(fault for fault in self.faults if fault.session == session)
-        known = self._known(session, faults)
-        if session in self._reading.closed:
-            return evolve(known, state="closed")
-        try:
-            view = self._looker.look(session)
-        except SessionFault as fault:
-            seen = next((noted for noted in faults if noted.kind == fault.kind), None)
-            since = None if seen is None else seen.first_at_ms
-            return evolve(known, state="faulty", reason=str(fault), since_at_ms=since, faults=(str(fault),))
-        return self.of_view(view, known)
-
-    def of_view(self, view: View, known: Condition | None = None) -> Condition:
-        """The condition of a session already looked at."""
-        faults = tuple(fault for fault in self.faults if fault.session == view.session)
-        counted = _counted(view, known or self._known(view.session, faults), self._policy)
-        started = self._open.get(view.session)
-        match view.snapshot.container:
-            case StuckSnapshot() as container:
-                return _running(counted, container, started, self._policy)
-            case ContainerUnknown(reason):
-                since = None if started is None else started.spawned_at_ms
-                return evolve(counted, state="running", reason=f"not verified: {reason}", since_at_ms=since)
-            case _ if started is not None and started.state == "starting" and self._reading.host is not None:
-                return evolve(counted, state="starting", since_at_ms=started.spawned_at_ms, incarnation=started.number)
-            case _ if counted.due:
-                return _due(counted, view, self._holds.get(view.session), self._policy)
-            case _:
-                return _resting(counted, view)
-
-    def _known(self, session: str, faults: tuple[Fault, ...]) -> Condition:
-        """What the host remembers of it."""
-        dead = self.dead.get(session, 0)
-        newest = patiently(lambda: self._reading.state.dead.of_session(session, limit=1)) if dead else ()
-        error, at_ms = _last_error(newest, faults)
-        return Condition(
-            session=session,
-            state="idle",
-            dead=dead,
-            last_error=error,
-            last_error_at_ms=at_ms,
-            faults=tuple(f"{fault.subject}: {fault.kind}: {fault.detail}" for fault in faults),
-        )
-
-
-def _last_error(dead: tuple[DeadRecord, ...], faults: tuple[Fault, ...]) -> tuple[str | None, int | None]:
-    errors = [(fault.last_at_ms, f"{fault.subject}: {fault.kind}: {fault.detail}") for fault in faults]
-    errors += [(d.made_at_ms, f"{d.message_id}: {d.reason}{f': {d.detail}' if d.detail else ''}") for d in dead]
-    at_ms, text = max(errors, default=(None, None))
-    return text, at_ms
+def condition_of(
+    view: View, known: Condition, started: Incarnation | None, hold: Hold | None, policy: SweepPolicy
+) -> Condition:
+    """The condition of a session just looked at. `known` is what the host remembers of it, `started` its incarnation
+    that is not dead, `hold` its hold; the last two None without a host that noted them."""
+    counted = _counted(view, known, policy)
+    match view.snapshot.container:
+        case StuckSnapshot() as container:
+            return _running(counted, container, started, policy)
+        case ContainerUnknown(reason):
+            since = None if started is None else started.spawned_at_ms
+            return evolve(counted, state="running", reason=f"not verified: {reason}", since_at_ms=since)
+        case _ if started is not None and started.state == "starting":
+            return evolve(counted, state="starting", since_at_ms=started.spawned_at_ms, incarnation=started.number)
+        case _ if counted.due:
+            return _due(counted, view, hold, policy)
+        case _:
+            return _resting(counted, view)
 
 
 def _counted(view: View, known: Condition, policy: SweepPolicy) -> Condition:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from turnkeel.cli.assemble import new_message_id
 from turnkeel_adapters.errors import SessionFault
@@ -112,8 +112,8 @@ class _Lines:
 
 def _text(reply: OutboundMessage) -> str:
     try:
-        content = json.loads(reply.content)
+        content: object = json.loads(reply.content)
     except ValueError:
         return reply.content
-    text = content.get("text") if isinstance(content, dict) else None
+    text = cast("dict[str, object]", content).get("text") if isinstance(content, dict) else None
     return text if isinstance(text, str) else reply.content

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from turnkeel.cli.assemble import new_message_id, open_host
+from turnkeel.cli.assemble import open_host
 from turnkeel.cli.conversation import Conversation
 from turnkeel.cli.report import LogFormat, Reporter
 from turnkeel.host.events import HostEvent

@@ -13,11 +13,16 @@ import turnkeel
 import turnkeel_adapters
 import turnkeel_core
 from turnkeel_adapters.config.records import AgentConfig
+from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.environment import compose_environment
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.collection import FileSessions
 
 LOG_DIR: Final = "logs"
+
+
+class NoAgent(AdapterError):
+    """Nothing says which program answers the messages."""
 
 
 @frozen(kw_only=True)
@@ -53,11 +58,14 @@ class ProcessLauncher:
         )
 
     def _argv(self) -> tuple[str, ...]:
-        program, *arguments = self.agent.argv or ()
+        argv = self.agent.argv
+        if not argv:
+            raise NoAgent("no agent is configured: give [agent] command, --agent or --agent-runner")
+        program = argv[0]
         if "/" in program:
             # What is typed counts from where it is typed, whatever folder the agent then runs in.
             program = str(self.directory / program)
-        argv = (program, *arguments)
+        argv = (program, *argv[1:])
         return argv if self.agent.speaks_contract else (*self._wrapper(), "--", *argv)
 
     def _wrapper(self) -> tuple[str, ...]:

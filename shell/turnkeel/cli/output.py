@@ -20,14 +20,15 @@ def print_json(document: Mapping[str, object]) -> None:
 def with_iso(value: JsonValue) -> JsonValue:
     """The same data, with the ISO text of every instant beside it."""
     match value:
-        case list():
+        case list() | tuple():
             return [with_iso(item) for item in value]
         case dict():
             found: dict[str, JsonValue] = {}
             for key, item in value.items():
                 found[key] = with_iso(item)
-                if key == "at_ms" or key.endswith("_at_ms"):
-                    found[key.removesuffix("_ms")] = iso_or_none(item)
+                iso = key.removesuffix("_ms")
+                if (key == "at_ms" or key.endswith("_at_ms")) and iso not in value:
+                    found[iso] = iso_or_none(item)
             return found
         case _:
             return value

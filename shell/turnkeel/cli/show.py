@@ -66,13 +66,16 @@ def show(
 
 def lines_of(reading: Reading, session: str, limit: int, after: int | None) -> tuple[Line, ...]:
     """Up to `limit` lines after a seq, in seq order; SessionFault if the files cannot be read."""
-    store = reading.sessions.store(session)
-    facts = {message.message_id: message for message in store.read(time.time_ns() // 1_000_000).messages}
+    return judged(reading, session, reading.sessions.store(session).history(limit, after))
+
+
+def judged(reading: Reading, session: str, found: tuple[HistoryLine, ...]) -> tuple[Line, ...]:
+    """The same lines with their state in the words of `Line`, their next try and the reason of their end."""
+    messages = reading.sessions.store(session).read(time.time_ns() // 1_000_000).messages
+    facts = {message.message_id: message for message in messages}
     dead = patiently(lambda: reading.state.dead.of_session(session, limit=_DEAD_LIMIT))
     ends = {record.message_id: record for record in dead if record.direction == "inbound"}
-    return tuple(
-        _line(found, facts.get(found.message_id), ends.get(found.message_id)) for found in store.history(limit, after)
-    )
+    return tuple(_line(line, facts.get(line.message_id), ends.get(line.message_id)) for line in found)
 
 
 def said(content: str) -> str:

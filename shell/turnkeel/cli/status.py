@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from turnkeel.cli.condition import Condition, Conditions
+from turnkeel.cli.condition import Condition
+from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.reading import Reading, open_reading

@@ -8,10 +8,10 @@ from turnkeel.cli.errors import CommandFailed
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.cli.render import render_when
-from turnkeel.cli.show import Line, lines_of, said
+from turnkeel.cli.show import Line, judged, said
 from turnkeel.cli.status import host_line, print_notes
 from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_adapters.sessions.records import HistoryLine
 from turnkeel_adapters.state.charges import Charge
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_core import Claim
@@ -103,19 +103,23 @@ def _unknown(reading: Reading, message_id: str, session: str | None, unread: dic
 def _in_files(reading: Reading, session: str, message_id: str) -> tuple[Line | None, Claim | None, tuple[Line, ...]]:
     """The row (of an inbound message or of a reply), its claim, and the replies to it."""
     store = reading.sessions.store(session)
-    row: Line | None = None
-    replies: list[Line] = []
+    found: list[HistoryLine] = []
     after: int | None = None
     while True:
-        page = lines_of(reading, session, _PAGE, after)
-        row = next((line for line in page if line.message_id == message_id), row)
-        replies += [line for line in page if line.in_reply_to == message_id]
+        page = store.history(_PAGE, after)
+        found += [line for line in page if message_id in (line.message_id, line.in_reply_to)]
         if len(page) < _PAGE or page[-1].seq is None or page[-1].seq == after:
             break
         after = page[-1].seq
-    facts: SessionReading = store.read(time.time_ns() // 1_000_000)
-    claim = next((claim for claim in facts.claims if claim.message_id == message_id), None)
-    return row, claim, tuple(replies)
+    if not found:
+        return None, None, ()
+    lines = judged(reading, session, tuple(found))
+    claims = store.read(time.time_ns() // 1_000_000).claims
+    return (
+        next((line for line in lines if line.message_id == message_id), None),
+        next((claim for claim in claims if claim.message_id == message_id), None),
+        tuple(line for line in lines if line.in_reply_to == message_id),
+    )
 
 
 def _remembered(reading: Reading, session: str, message_id: str) -> tuple[tuple[Charge, ...], tuple[DeadRecord, ...]]:

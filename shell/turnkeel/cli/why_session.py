@@ -6,7 +6,8 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from turnkeel.cli.actions import render_plan
-from turnkeel.cli.condition import Condition, Conditions
+from turnkeel.cli.condition import Condition
+from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.flip import next_in_words, now_in_words
 from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import JsonValue, flat, print_json

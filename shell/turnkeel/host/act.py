@@ -20,6 +20,7 @@ from turnkeel.host.events import (
 )
 from turnkeel.host.look import View, bury, read_files
 from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.records import StillThere, Stopped
 from turnkeel_adapters.sessions.error_notes import read_error_note
@@ -130,23 +131,41 @@ def _dead(view: View, message_id: str, reason: str, tries: int | None) -> DeadRe
 def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
     """Intent first; the heartbeat of an earlier container must not speak for the new one."""
     session, number, incarnations = view.session, action.incarnation, ports.state.incarnations
+    # What the session's own files can refuse comes before the intent: a fault there must leave no open record.
+    order = ports.launcher.order(session, number)
+    view.store.remove_heartbeat()
+    _close_broken_record(session, ports)
     incarnations.begin(session, number, ports.clock.read().wall_ms, view.reading.mark)
     try:
-        view.store.remove_heartbeat()
-        handle = ports.runner.spawn(ports.launcher.order(session, number))
+        handle = ports.runner.spawn(order)
     except (SpawnFailed, OSError) as error:
         at_ms = ports.clock.read().wall_ms
-        incarnations.ended(
-            session, number, at_ms=at_ms, ending="not_started", exit_code=None, exit_signal=None, progressed=False
-        )
+        _not_started(session, number, at_ms, ports)
         ports.state.notes.report_fault(session, "start", "not_started", str(error), at_ms)
         ports.report(WakeFailed(session, number, str(error)))
         _write_rows(view, action.if_failed, ports)
         return False
-    incarnations.started(session, number, handle.runtime, handle.container_id)
+    try:
+        incarnations.started(session, number, handle.runtime, handle.container_id)
+    except AdapterError:
+        ports.runner.stop(handle, 0)  # without a record nobody would watch over it
+        raise
     ports.state.notes.clear_fault(session, "start")
     ports.report(Woke(session, number, action.due))
     return True
+
+
+def _close_broken_record(session: str, ports: HostPorts) -> None:
+    """A start whose record broke off (a full disk): passes come one at a time, so nobody is starting it now."""
+    latest = ports.state.incarnations.latest(session)
+    if latest is not None and latest.state == "starting":
+        _not_started(session, latest.number, ports.clock.read().wall_ms, ports)
+
+
+def _not_started(session: str, number: int, at_ms: int, ports: HostPorts) -> None:
+    ports.state.incarnations.ended(
+        session, number, at_ms=at_ms, ending="not_started", exit_code=None, exit_signal=None, progressed=False
+    )
 
 
 def _hold(view: View, action: HoldWake, ports: HostPorts) -> None:
@@ -169,6 +188,7 @@ def _stop(view: View, action: StopContainer, ports: HostPorts, policies: HostPol
             bury(view.session, evolve(latest, intent=intent), ended, reading, ports)
             ports.runner.forget(view.handle)
             ports.state.notes.clear_fault(view.session, "stop")
+            ports.state.notes.release_hold(view.session)  # the fence, if an earlier stop failed
             return True
         case StillThere(reason=reason):
             ports.report(NotStopped(view.session, action.incarnation, reason))
@@ -210,7 +230,4 @@ def _park(view: View, action: ParkRecurrence, ports: HostPorts) -> None:
         reason=action.reason,
         parked_at_ms=view.snapshot.now_ms,
     )
-    if ports.state.notes.park(parked):
-        ports.state.notes.report_fault(
-            view.session, f"recurrence of {action.message_id}", "bad_cron", action.reason, view.snapshot.now_ms
-        )
+    ports.state.notes.park(parked)

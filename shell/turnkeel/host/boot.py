@@ -65,7 +65,11 @@ def stop_for_shutdown(session: str, ports: HostPorts, grace_ms: int) -> None:
     handle = None if latest is None else handle_of(latest)
     if latest is None or handle is None:
         return
-    ports.state.incarnations.intend_stop(session, latest.number, "shutdown", ports.clock.read().wall_ms)
+    try:
+        ports.state.incarnations.intend_stop(session, latest.number, "shutdown", ports.clock.read().wall_ms)
+    except AdapterError as error:
+        # A full disk keeps the reason from being noted; the container must not stay behind for that.
+        ports.report(FaultSeen(session, "turnkeel.db", "state", str(error)))
     outcome = ports.runner.stop(handle, grace_ms)
     if isinstance(outcome, StillThere):
         ports.report(NotStopped(session, latest.number, outcome.reason))

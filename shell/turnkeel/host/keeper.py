@@ -7,13 +7,24 @@ from attrs import evolve, frozen
 from turnkeel.host.act import act
 from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.events import FaultCleared, FaultSeen
-from turnkeel.host.look import View, look
+from turnkeel.host.look import View, look, may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.record import record
 from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.records import FolderSignature
-from turnkeel_core import Blocked, HoldWake, NoContainer, StopContainer, StuckSnapshot, SweepPlan, Wake, plan_sweep
+from turnkeel_adapters.state.database import StateFault
+from turnkeel_core import (
+    Blocked,
+    HoldWake,
+    NoContainer,
+    ParkRecurrence,
+    StopContainer,
+    StuckSnapshot,
+    SweepPlan,
+    Wake,
+    plan_sweep,
+)
 
 
 _PASSING = frozenset({"busy", "hot_journal"})
@@ -97,13 +108,15 @@ class Keeper:
         view, plan = self._plan(view)
         self._slot(view, plan)
         fresh = tuple(action for action in plan.actions if action != self._held)
+        effective = True
         if fresh:
             await run(record, view, plan, ports, self._policies)
             effective = await run(act, view, fresh, ports, self._policies)
-            if any(isinstance(action, Wake | StopContainer) for action in fresh):
-                self._ineffective = 0 if effective else self._ineffective + 1
+        acted = any(isinstance(action, Wake | StopContainer) for action in fresh)
+        if acted:
+            self._ineffective = 0 if effective else self._ineffective + 1
         self._failures = 0
-        self._retry_ms = self._longer() if self._ineffective and fresh else 0
+        self._retry_ms = self._longer() if acted and not effective else 0
         await self._remember(view, plan)
         return self._next_look(view, plan)
 
@@ -140,6 +153,9 @@ class Keeper:
             await self._ports.executor.run(self._ports.state.notes.release_hold, self.session)
         self._held = holds[0] if holds else None
         rows = {f"{f.table}.{f.column} of {f.message_id}": ("bad_row", f.detail) for f in view.reading.row_faults}
+        parked = {note.message_id: note.reason for note in view.parked}
+        parked |= {a.message_id: a.reason for a in plan.actions if isinstance(a, ParkRecurrence)}
+        rows |= {f"recurrence of {message_id}": ("bad_cron", reason) for message_id, reason in parked.items()}
         await self._faults_are(rows, view.snapshot.now_ms)
         acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
         hopeless = self._ineffective >= self._policies.host.passing_faults
@@ -160,6 +176,8 @@ class Keeper:
         self.rest = evolve(self.rest, quiet=True, faulty=True)
         try:
             await self._faults_are({subject: (kind, detail)}, now.wall_ms)
+            if not await self._ports.executor.run(may_run, self.session, self._ports):
+                self._slots.give_back(self.session, now.wall_ms)  # the others need not wait for its repair
         except AdapterError as error:
             self._ports.report(FaultSeen(self.session, "turnkeel.db", "state", str(error)))
         return now.mono_ms + self._retry_ms
@@ -199,7 +217,7 @@ def _work_left(view: View) -> bool:
 
 
 def _subject(error: AdapterError) -> str:
-    return error.path.name if isinstance(error, SessionFault) else "files"
+    return error.path.name if isinstance(error, SessionFault | StateFault) else "files"
 
 
 def _kind(error: AdapterError) -> str:

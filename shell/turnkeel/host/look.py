@@ -8,6 +8,7 @@ from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, Unknown
 from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
 from turnkeel_adapters.state.incarnations import Incarnation
+from turnkeel_adapters.state.notes import Parked
 from turnkeel_core import Blocked, ContainerUnknown, NoContainer, Recurring, StuckSnapshot, SweepSnapshot
 from turnkeel_core.schedule import CronRun, next_cron_run
 
@@ -21,6 +22,14 @@ class View:
     snapshot: SweepSnapshot
     reading: SessionReading
     handle: Handle | None
+    parked: tuple[Parked, ...] = ()
+
+
+def may_run(session: str, ports: HostPorts) -> bool:
+    """Could a container of this session be running? Its files are not asked, so this holds when they are broken."""
+    latest = ports.state.incarnations.latest(session)
+    handle = None if latest is None else handle_of(latest)
+    return handle is not None and not isinstance(ports.runner.look(handle), Ended)
 
 
 def look(
@@ -40,6 +49,7 @@ def look(
     if isinstance(seen, Ended) and handle is not None and latest is not None:
         bury(session, latest, seen, reading, ports)
         ports.runner.forget(handle)
+    parked = _parked(session, ports, reading)
     snapshot = SweepSnapshot(
         now_ms=now_ms,
         incarnation=0 if latest is None else latest.number,
@@ -47,10 +57,10 @@ def look(
         acks=reading.acks,
         container=_container(session, ports, store, reading, seen, latest, blocked, resumed_at_ms, now_ms),
         marks=ports.state.charges.marks(session),
-        recurring=_recurring(session, ports, reading, now_ms),
+        recurring=_recurring(reading, parked, ports, now_ms),
         random_permille=ports.random_permille(),
     )
-    return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle)
+    return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle, parked=parked)
 
 
 def handle_of(incarnation: Incarnation) -> Handle | None:
@@ -136,13 +146,21 @@ def _running(
     )
 
 
-def _recurring(session: str, ports: HostPorts, reading: SessionReading, now_ms: int) -> tuple[Recurring, ...]:
+def _parked(session: str, ports: HostPorts, reading: SessionReading) -> tuple[Parked, ...]:
+    """The refused cron texts that still stand in their rows."""
     if not reading.recurring:
         return ()
-    parked = {(note.message_id, note.cron) for note in ports.state.notes.parked(session)}
+    standing = {(row.message_id, row.cron) for row in reading.recurring}
+    return tuple(note for note in ports.state.notes.parked(session) if (note.message_id, note.cron) in standing)
+
+
+def _recurring(
+    reading: SessionReading, parked: tuple[Parked, ...], ports: HostPorts, now_ms: int
+) -> tuple[Recurring, ...]:
+    refused = {(note.message_id, note.cron) for note in parked}
     found: list[Recurring] = []
     for row in reading.recurring:
-        if (row.message_id, row.cron) in parked:
+        if (row.message_id, row.cron) in refused:
             continue
         answer = next_cron_run(row.cron, ports.zone, now_ms)
         if isinstance(answer, CronRun):

@@ -32,13 +32,14 @@ class Slots:
             self._running.append(session)
 
     def give_back(self, session: str, now_ms: int) -> None:
-        """`session` neither runs nor wants to: the next in the queue is told."""
-        if session in self._waiting:
-            self._waiting.remove(session)
-        if session in self._running:
-            self._running.remove(session)
-            for waiting in self._startable(now_ms):
-                self._poke(waiting)
+        """`session` neither runs nor can start now: the next in the queue is told."""
+        if session not in self._waiting and session not in self._running:
+            return
+        for places in (self._waiting, self._running):
+            if session in places:
+                places.remove(session)
+        for waiting in self._startable(now_ms):
+            self._poke(waiting)
 
     @property
     def running(self) -> tuple[str, ...]:

@@ -43,6 +43,12 @@ class Standing:
     failed: int = 0
     last: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The state in a word or two; done once every message is settled and nothing runs."""
+        is_settled = self.answered + self.failed >= self.role.messages
+        return "done" if self.state == "ended" and is_settled else self.state
+
     def after(self, event: _SessionEvent) -> "Standing":
         """The standing once this event of the session has happened."""
         seen = evolve(self, last=describe(event).removeprefix(f"{self.role.session}: "))
@@ -56,8 +62,7 @@ class Standing:
             case NotStopped():
                 return evolve(seen, state="fenced")
             case Died():
-                is_done = self.answered + self.failed >= self.role.messages
-                return evolve(seen, state="done" if is_done else "ended")
+                return evolve(seen, state="ended")
             case Held(hold=hold):
                 return evolve(seen, state=f"waits: {hold.reason}")
             case FaultSeen():

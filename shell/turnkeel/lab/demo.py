@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -35,12 +36,15 @@ AGENT: Final = (sys.executable, "-P", "-m", "turnkeel.lab.demo_agent")
 _GIVE_UP_S: Final = 60.0
 _GARBAGE: Final = b"this is no database " * 300
 
+Ending: TypeAlias = Literal["done", "interrupted", "too late"]
+
 
 @frozen(kw_only=True)
 class Run:
     """How the host's run ended; `leftovers` are the processes that were there when it said that it was done."""
 
-    ending: str
+    ending: Ending
+    took_s: float
     leftovers: tuple[str, ...]
 
 
@@ -60,20 +64,11 @@ def demo(*, plain: bool | None = None, keep: Path | None = None) -> int:
             data = _new_place(keep)
         set_scene(data, CAST)
         print(f"A host with {len(CAST)} sessions, minutes shortened to seconds. Its data: {data}\n", flush=True)
-        begun_s = time.monotonic()
         run = _run_plain(data) if is_plain else _run_live(data)
-        took_s = time.monotonic() - begun_s
         if run.ending == "interrupted":
             print("\ninterrupted: nothing is judged")
             return INTERRUPTED
-        with open_reading(data) as reading:
-            after = read_aftermath(reading, CAST, run.leftovers)
-            config = demo_config(AGENT).host
-            wrong = find_wrong(CAST, after, config.log_max_bytes * (config.log_keep + 1))
-            if run.ending == "too late":
-                wrong = (f"the host was not done after {_GIVE_UP_S:.0f} s", *wrong)
-            tell(reading, CAST, after, wrong, plain=is_plain)
-        print(f"({took_s:.1f} s)" + ("" if keep is None else f" Look around: turnkeel why --data {keep} hangs-silently"))
+        wrong = _read_back(data, run, is_kept=keep is not None, plain=is_plain)
         return FAILED if wrong else DONE
 
 
@@ -90,6 +85,21 @@ def set_scene(data: Path, cast: tuple[Role, ...]) -> None:
         if role.broken:
             (folder / "inbound.db").write_bytes(_GARBAGE)
     ring(data)
+
+
+def _read_back(data: Path, run: Run, *, is_kept: bool, plain: bool) -> tuple[str, ...]:
+    """Tell what the files say; returns what is not as promised."""
+    limits = demo_config(AGENT).host
+    notes = [f"the host was done after {run.took_s:.1f} s"]
+    if is_kept:
+        notes.append(f"its data is kept; look around: turnkeel why --data {shlex.quote(str(data))} hangs-silently")
+    with open_reading(data) as reading:
+        after = read_aftermath(reading, CAST, run.leftovers)
+        wrong = find_wrong(CAST, after, limits.log_max_bytes * (limits.log_keep + 1))
+        if run.ending == "too late":
+            wrong = (f"the host was not done after {_GIVE_UP_S:.0f} s", *wrong)
+        tell(reading, CAST, after, wrong, notes=tuple(notes), plain=plain)
+    return wrong
 
 
 def _new_place(keep: Path) -> Path:
@@ -113,16 +123,17 @@ def _run_live(data: Path) -> Run:
 
 def _run(data: Path, report: Callable[[HostEvent], None]) -> Run:
     with open_host(data, demo_config(AGENT), report) as host:
+        begun_s = time.monotonic()
         ending = asyncio.run(_until_done(host))
-        # Before the host's runner is closed, which would end whatever the host itself had left.
-        return Run(ending=ending, leftovers=find_leftovers(data))
+        # Counted before the host's runner is closed, which would end whatever the host itself had left.
+        return Run(ending=ending, took_s=time.monotonic() - begun_s, leftovers=find_leftovers(data))
 
 
-async def _until_done(host: Host) -> str:
-    """Run until nothing is left to do; `done`, or why it was stopped before."""
-    loop, stops = asyncio.get_running_loop(), list[str]()
+async def _until_done(host: Host) -> Ending:
+    """Run until nothing is left to do, or until a signal or the time limit stops the host."""
+    loop, stops = asyncio.get_running_loop(), list[Ending]()
 
-    def stop(why: str) -> None:
+    def stop(why: Ending) -> None:
         stops.append(why)
         host.stop()
 

@@ -18,7 +18,17 @@ from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.journal import JournalLine
 from turnkeel_adapters.system.install import install_id
 from turnkeel_adapters.wire import loads
-from turnkeel_core import ChargeAttempt, Explanation, FailMessage, HoldWake, StopContainer, StopIdle, SweepPlan
+from turnkeel_core import (
+    ChargeAttempt,
+    Explanation,
+    FailMessage,
+    HoldWake,
+    SettleAck,
+    StopContainer,
+    StopIdle,
+    SweepAction,
+    SweepPlan,
+)
 
 _ALL = 10_000
 
@@ -77,20 +87,29 @@ def waited(reading: Reading, session: str) -> bool:
 
 
 def _act(line: JournalLine, container: Incarnation | None) -> Act | None:
-    actions = tuple(
-        action
-        for action in loads(line.actions, SweepPlan).actions
-        if isinstance(action, StopContainer | ChargeAttempt | FailMessage)
-    )
-    if not actions or any(isinstance(a, StopContainer) and isinstance(a.because, StopIdle) for a in actions):
+    actions = tuple(action for action in loads(line.actions, SweepPlan).actions if _is_shown(action))
+    if not actions:
         return None
-    done = tuple(text.strip() for action in actions for text in render_action(action, line.at_ms))
+    done = [text.strip() for action in actions for text in render_action(action, line.at_ms)]
+    # A container that is stopped is gone afterwards; one that died was gone before anything was decided.
+    stops = [done.pop(0)] if isinstance(actions[0], StopContainer) else []
+    ended = () if isinstance(actions[0], SettleAck) else _how_ended(container)
     rules = fired_rules(loads(line.why, Explanation))
     return Act(
         session=line.session,
-        what=(*done[:1], *(text for text in done[1:] if not text.startswith("if it stays")), *_how_ended(container)),
+        what=(*stops, *ended, *(text for text in done if not text.startswith("if it stays"))),
         because=tuple(render_rule(rule, line.at_ms) for rule in rules),
     )
+
+
+def _is_shown(action: SweepAction) -> bool:
+    match action:
+        case StopContainer(because=because):
+            return not isinstance(because, StopIdle)
+        case SettleAck(outcome=outcome):
+            return outcome == "failed"
+        case _:
+            return isinstance(action, ChargeAttempt | FailMessage)
 
 
 def _how_ended(container: Incarnation | None) -> tuple[str, ...]:

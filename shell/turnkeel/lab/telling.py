@@ -10,18 +10,26 @@ from turnkeel.lab.readback import read_acts, waited
 from turnkeel.lab.verdict import Aftermath, MessageEnd, closing_line
 
 
-def tell(reading: Reading, cast: tuple[Role, ...], after: Aftermath, wrong: tuple[str, ...], *, plain: bool) -> None:
+def tell(
+    reading: Reading,
+    cast: tuple[Role, ...],
+    after: Aftermath,
+    wrong: tuple[str, ...],
+    *,
+    notes: tuple[str, ...] = (),
+    plain: bool,
+) -> None:
     """Print what became of every message, what the host did and why, what is left, and what is wrong."""
     print("\nWhat became of every message (read back from the files):\n")
     _table(("message", "became", "its agent", "tries", "reason"), [_row(end, cast) for end in after.ends], plain)
     print("\nKills, retries and failures, with the rules that fired (read back from the journal):")
     for role in cast:
         for act in read_acts(reading, role.session):
-            print(flat(f"\n{role.name}: {act.what[0]}"))
+            print(f"\n  {role.name}: {flat(act.what[0])}")
             for line in act.what[1:]:
-                print(flat(f"    then     {line}"))
+                print(f"    then     {flat(line)}")
             for rule in act.because:
-                print(flat(f"    {rule}"))
+                print(f"    {flat(rule)}")
     print("\nWhat else was seen:\n")
     queued = [role.name for role in cast if not role.broken and waited(reading, role.session)]
     print(f"  waited for one of the places to run: {', '.join(queued) or 'nobody'}")
@@ -30,6 +38,8 @@ def tell(reading: Reading, cast: tuple[Role, ...], after: Aftermath, wrong: tupl
     name, size = max(after.logs, key=lambda log: log[1])
     print(f"  largest log: {size:,} bytes, of {name}")
     print(f"  processes left: {len(after.leftovers)}")
+    for note in notes:
+        print(f"  {note}")
     if wrong:
         print("\nWRONG:\n")
         for line in wrong:

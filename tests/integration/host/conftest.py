@@ -198,13 +198,16 @@ class Lab:
         assert not take_census(install_id(self.data)), "a process of an agent outlived the host"
         return live
 
-    def serve(self, config: HostConfig, *more: str) -> "subprocess.Popen[str]":
-        """Start a host as a process of its own; its events are JSON lines on stderr, kept in `host.log`."""
+    def serve(self, config: HostConfig, *more: str, limit: str = "") -> "subprocess.Popen[str]":
+        """Start a host as a process of its own; its events are JSON lines on stderr, kept in `host.log`.
+
+        `limit` is Python text that runs first, with the path of the host's script and its arguments.
+        """
         path = self.data.with_name("turnkeel.toml")
         path.write_text(_toml(config), "utf-8")
         with open(self.data.with_name("host.log"), "ab") as log:
             return subprocess.Popen(
-                [sys.executable, str(HERE / "serve.py"), str(self.data), str(path), *more],
+                [sys.executable, *(("-c", limit) if limit else ()), str(HERE / "serve.py"), str(self.data), str(path), *more],
                 env={**os.environ, "PYTHONPATH": PATHS},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
