@@ -112,7 +112,9 @@ FATES = {
 
 
 @pytest.mark.parametrize(("row", "replies", "dead", "fate"), FATES.values(), ids=FATES.keys())
-def test_the_fate_of_a_message_is_read_from_its_rows(row: str | None, replies: int, dead: str | None, fate: str) -> None:
+def test_the_fate_of_a_message_is_read_from_its_rows(
+    row: str | None, replies: int, dead: str | None, fate: str
+) -> None:
     end = MessageEnd(session="main/a", message_id="a-1", row=row, replies=replies, dead=dead)
     assert end.fate == fate
 
@@ -138,30 +140,39 @@ def test_nothing_is_wrong_when_all_is_as_promised() -> None:
 
 
 BROKEN = {
-    "a lost message": ({"ends": (evolve(ANSWERED, row=None, replies=0), FAILED)}, "a-1 is lost"),
-    "a message answered twice": ({"ends": (evolve(ANSWERED, replies=2), FAILED)}, "a-1 is twice"),
-    "an unsettled message": ({"ends": (evolve(ANSWERED, row="pending", replies=0), FAILED)}, "a-1 is unsettled"),
-    "a failure nobody can see": ({"ends": (ANSWERED, evolve(FAILED, dead=None))}, "b-1 is lost"),
+    "a lost message": (evolve(GOOD, ends=(evolve(ANSWERED, row=None, replies=0), FAILED)), "a-1 is lost"),
+    "a message answered twice": (evolve(GOOD, ends=(evolve(ANSWERED, replies=2), FAILED)), "a-1 is twice"),
+    "an unsettled message": (
+        evolve(GOOD, ends=(evolve(ANSWERED, row="pending", replies=0), FAILED)),
+        "a-1 is unsettled",
+    ),
+    "a failure nobody can see": (evolve(GOOD, ends=(ANSWERED, evolve(FAILED, dead=None))), "b-1 is lost"),
     "a message that was to be answered and failed": (
-        {"ends": (evolve(ANSWERED, replies=0, dead="x"), FAILED)},
+        evolve(GOOD, ends=(evolve(ANSWERED, replies=0, dead="x"), FAILED)),
         "main/a: 1 answered and 0 failed were to be, not 0 and 1",
     ),
-    "a reply that answers nothing": ({"strays": ("main/a: None",)}, "answers no message"),
+    "a reply that answers nothing": (evolve(GOOD, strays=("main/a: None",)), "answers no message"),
     "a healthy container that was killed": (
-        {"kills": (*GOOD.kills, ("main/a", "KillStaleClaim"))},
+        evolve(GOOD, kills=(*GOOD.kills, ("main/a", "KillStaleClaim"))),
         "main/a: a container that did not hang was killed: KillStaleClaim",
     ),
-    "a hang that was never ended": ({"kills": ()}, "main/b: its container hung and was never killed"),
-    "a broken session that nobody reported": ({"faulty": frozenset()}, "main/c: a fault is missing"),
-    "a fault of a whole session": ({"faulty": frozenset({"main/a", "main/c"})}, "main/a: a fault is on record"),
-    "a process that is left": ({"leftovers": ("main/a container 1: process 7",)}, "process 7: a process is left"),
-    "a log without bound": ({"logs": (("main/a", LOG_LIMIT + 1),)}, "1001 bytes of log, allowed are 1000"),
+    "a hang that was never ended": (evolve(GOOD, kills=()), "main/b: its container hung and was never killed"),
+    "a broken session that nobody reported": (evolve(GOOD, faulty=frozenset()), "main/c: a fault is missing"),
+    "a fault of a whole session": (
+        evolve(GOOD, faulty=frozenset({"main/a", "main/c"})),
+        "main/a: a fault is on record",
+    ),
+    "a process that is left": (
+        evolve(GOOD, leftovers=("main/a container 1: process 7",)),
+        "process 7: a process is left",
+    ),
+    "a log without bound": (evolve(GOOD, logs=(("main/a", LOG_LIMIT + 1),)), "1001 bytes of log, allowed are 1000"),
 }
 
 
-@pytest.mark.parametrize(("change", "words"), BROKEN.values(), ids=BROKEN.keys())
-def test_the_verdict_finds(change: dict[str, object], words: str) -> None:
-    wrong = find_wrong(ROLES, evolve(GOOD, **change), LOG_LIMIT)
+@pytest.mark.parametrize(("after", "words"), BROKEN.values(), ids=BROKEN.keys())
+def test_the_verdict_finds(after: Aftermath, words: str) -> None:
+    wrong = find_wrong(ROLES, after, LOG_LIMIT)
     assert any(words in line for line in wrong), wrong
 
 
@@ -201,7 +212,8 @@ def test_lost_doubled_and_unsettled_messages_are_found_in_the_files(tmp_path: Pa
         ("settled-1", "answered"),
         ("unsettled-1", "unsettled"),
     ]
-    assert closing_line(after) == "4 messages: 1 answered once, 0 failed visibly, 1 lost, 1 answered twice, 1 not settled"
+    counts = "4 messages: 1 answered once, 0 failed visibly, 1 lost, 1 answered twice, 1 not settled"
+    assert closing_line(after) == counts
     assert len(find_wrong(cast, after, LOG_LIMIT)) == 6  # each of the three, and each unlike its plot
 
 

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from attrs import define, evolve, field
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnkeel_core import (
@@ -36,7 +36,7 @@ from turnkeel_core import (
 T0 = 1_776_686_400_000
 HOUR = 3_600_000
 MAX_TRIES = 5
-RESUMED_LATER = 90_000
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @define
@@ -195,10 +195,10 @@ def test_a_start_that_fails_for_ever_charges_nothing():
 
 
 counts = st.none() | st.integers(0, MAX_TRIES + 1)
-crashes = st.lists(st.tuples(st.integers(0, 14), st.sampled_from([0, 1, 7_000, RESUMED_LATER, HOUR])), max_size=5)
+crashes = st.lists(st.tuples(st.integers(0, 14), st.sampled_from([0, 1, 7_000, 90_000, HOUR])), max_size=5)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(LAW, max_examples=300)
 @given(tries=st.lists(counts, min_size=1, max_size=4), runs=st.booleans(), crashes=crashes, fails=st.booleans())
 def test_any_number_of_crashes_charges_once(tries, runs, crashes, fails):
     session = a_session(tries, runs=runs, extra=("waiting",))
@@ -215,7 +215,7 @@ def test_any_number_of_crashes_charges_once(tries, runs, crashes, fails):
     assert tries_of(session, ("waiting",)) == [(0, "pending")]
 
 
-@settings(deadline=None)
+@LAW
 @given(tries=st.lists(counts, min_size=1, max_size=3), crash_after=st.integers(0, 14), acked=st.integers(0, 2))
 def test_what_the_dead_container_had_finished_is_settled_and_never_charged(tries, crash_after, acked):
     session = a_session(tries, runs=False)

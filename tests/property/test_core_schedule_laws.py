@@ -6,7 +6,7 @@ from string import ascii_letters, digits
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnkeel_core.schedule import CronRefused, CronRun, next_cron_run
@@ -108,7 +108,7 @@ def moments(draw):
     offset_ms = draw(st.integers(-2 * 86_400_000, 86_400_000))
     rounded_ms = offset_ms // 60_000 * 60_000
     return ZoneInfo(zone), datetime.fromisoformat(change).replace(tzinfo=UTC) + timedelta(
-        milliseconds=draw(st.sampled_from([offset_ms, rounded_ms]))
+        milliseconds=draw(st.sampled_from([offset_ms, rounded_ms, -1_000, -1, 0]))
     )
 
 
@@ -143,20 +143,20 @@ def compare(schedule, moment):
         assert EPOCH + timedelta(milliseconds=answer.at_ms) >= end
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schedules(), moments())
 def test_the_next_run_is_the_one_the_scanner_finds(schedule, moment):
     compare(schedule, moment)
 
 
 @pytest.mark.long
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(schedules(), moments())
 def test_the_next_run_is_the_one_the_scanner_finds_in_very_many_cases(schedule, moment):
     compare(schedule, moment)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text(st.sampled_from(digits + ascii_letters + "*,/#-@?. \t\x00é"), max_size=30)
     | st.lists(st.sampled_from(["*", "L", "LW", "1", "5L", "1#2", "*/7", "0", "1-5", "MON", "31", "2", "60"])).map(

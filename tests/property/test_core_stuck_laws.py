@@ -1,7 +1,7 @@
 """Which laws hold for every container, whatever its facts? Small limits make the instants meet often."""
 
 from attrs import asdict, evolve
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnkeel_core import (
@@ -30,6 +30,9 @@ RULE_OF = {
     "KillIgnoringDue": "unclaimed",
     "StopIdle": "idle",
 }
+
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(LAW, max_examples=500)
 
 instants = st.integers(BASE, BASE + SPAN)
 maybe = st.none() | instants
@@ -85,7 +88,7 @@ def at(seen, now_ms, policy):
     return verdict(decide_stuck_action(evolve(seen, now_ms=now_ms), policy))
 
 
-@settings(max_examples=500)
+@MANY
 @given(containers, policies)
 def test_the_explanation_and_the_decision_agree(seen, policy):
     action, why = decide_stuck_action(seen, policy), explain_stuck_action(seen, policy)
@@ -101,7 +104,7 @@ def test_the_explanation_and_the_decision_agree(seen, policy):
         assert fired[0].fires_after_ms < seen.now_ms
 
 
-@settings(max_examples=500)
+@MANY
 @given(containers, policies, st.data())
 def test_the_answer_flips_at_its_instant_and_not_before(seen, policy, data):
     why, now = explain_stuck_action(seen, policy), verdict(decide_stuck_action(seen, policy))
@@ -117,6 +120,7 @@ def test_the_answer_flips_at_its_instant_and_not_before(seen, policy, data):
         assert at(seen, why.flip_at_ms, policy)[0] == why.flip_to
 
 
+@LAW
 @given(containers, policies, st.integers(-BASE, 10**12))
 def test_shifting_all_times_shifts_nothing_but_the_times(seen, policy, by_ms):
     action, moved = decide_stuck_action(seen, policy), decide_stuck_action(shifted(seen, by_ms), policy)
@@ -138,6 +142,7 @@ def shifted(record, by_ms):
     return evolve(record, **changes)
 
 
+@LAW
 @given(containers, policies, st.randoms(use_true_random=False))
 def test_the_order_of_the_claims_decides_whom_it_names_and_nothing_else(seen, policy, random):
     mixed = evolve(seen, claims=tuple(random.sample(seen.claims, len(seen.claims))))
@@ -149,7 +154,7 @@ def test_the_order_of_the_claims_decides_whom_it_names_and_nothing_else(seen, po
         assert action == other
 
 
-@settings(max_examples=500)
+@MANY
 @given(containers, policies, instants, st.data())
 def test_evidence_of_an_earlier_incarnation_changes_no_kill(seen, policy, spawned_ms, data):
     before = st.integers(BASE - SPAN, spawned_ms - 11)
@@ -166,7 +171,7 @@ def test_evidence_of_an_earlier_incarnation_changes_no_kill(seen, policy, spawne
     assert decide_stuck_action(stale, policy) == decide_stuck_action(seen, policy)
 
 
-@settings(max_examples=500)
+@MANY
 @given(containers, policies, instants)
 def test_a_newly_due_message_never_saves_a_container_from_a_kill(seen, policy, due_since_ms):
     nothing_due = evolve(seen, due_since_ms=None)
@@ -179,6 +184,7 @@ def test_a_newly_due_message_never_saves_a_container_from_a_kill(seen, policy, d
             assert type(more) is type(action)
 
 
+@LAW
 @given(containers, policies, instants)
 def test_a_heartbeat_now_excuses_all_silence_but_not_standing_still(seen, policy, now_ms):
     beating = evolve(seen, now_ms=now_ms, heartbeat_at_ms=now_ms, spawned_at_ms=None)

@@ -45,15 +45,17 @@ def new_world(lab: ModuleType) -> Iterator[Callable[..., object]]:
     """Make worlds; their files lie in memory where the machine offers that, so that a commit costs no disk."""
     with ExitStack() as stack:
 
-        def make(policies=lab.USUAL, seed: int = 0):  # type: ignore[no-untyped-def]
+        def make(policies=lab.USUAL, seed: int = 0):
             folder = MEMORY if MEMORY.is_dir() else None
             place = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
-            return stack.enter_context(lab.World(Path(place), policies, seed))
+            world = lab.World(Path(place), policies, seed)
+            stack.callback(world.close)
+            return world
 
         yield make
 
 
 @pytest.fixture
-def world(new_world):  # type: ignore[no-untyped-def]
+def world(new_world):
     """A world under the default policy, which polls a little seldomer."""
     return new_world(sys.modules["simulation_world"].BRISK)

@@ -32,7 +32,7 @@ class Work:
 class Box:
     """One container from the inside. `healthy` is what the checker believes of it: scripts say when they are not."""
 
-    def __init__(self, session, number, store, clock) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, session, number, store, clock) -> None:
         self.session = session
         self.number = number
         self.healthy = True
@@ -55,6 +55,7 @@ class Box:
 
     def keep_beating(self, every_s: float = 1.0) -> None:
         """Beat from now to the end of the container."""
+        self.stop_beating()
 
         async def beats() -> None:
             while True:
@@ -70,6 +71,7 @@ class Box:
 
     def claim(self) -> Work | None:
         """Take the oldest due message that has no ack."""
+        assert self.ended is None, "a dead container looked for work"
         now_ms = self._clock.wall_ms
         with self._store.inbound() as db:
             seen = [row.message_id for row in container_inbound.read_candidates(db, now_ms) if row.due and row.triggers]
@@ -129,7 +131,7 @@ class Box:
             db.execute("UPDATE container_state SET current_tool = NULL, tool_declared_timeout_ms = NULL")
             container_outbound.drop_state(db, container_outbound.WAITING_KEY)
 
-    def _writing(self):  # type: ignore[no-untyped-def]
+    def _writing(self):
         assert self.ended is None, "a dead container wrote"
         return self._store.outbound()
 

@@ -39,17 +39,17 @@ class Life:
 class HostSide:
     """Something as the host sees it: each call is counted, may find a fault, and may be the host's last."""
 
-    def __init__(self, inner, life: Life, faults: "Callable[[str], BaseException | None]") -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, inner, life: Life, faults: "Callable[[str], BaseException | None]") -> None:
         self._inner = inner
         self._life = life
         self._faults = faults
 
-    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+    def __getattr__(self, name: str):
         wanted = getattr(self._inner, name)
         if not callable(wanted):
             return wanted
 
-        def call(*args, **kwargs):  # type: ignore[no-untyped-def]
+        def call(*args, **kwargs):
             self._life.step(f"before {name}")
             if (fault := self._faults(name)) is not None:
                 raise fault
@@ -63,14 +63,14 @@ class HostSide:
 class DatabaseSide:
     """turnkeel.db as the host has it: it may be killed around a transaction or find that nothing can be written."""
 
-    def __init__(self, database, life: Life, fault: "Callable[[], BaseException | None]") -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, database, life: Life, fault: "Callable[[], BaseException | None]") -> None:
         self._begin = database.transaction
         self._rows = database.rows
         self._life = life
         self._fault = fault
 
     @contextmanager
-    def transaction(self):  # type: ignore[no-untyped-def]
+    def transaction(self):
         """As the database's."""
         self._life.step("before begin")
         if (fault := self._fault()) is not None:
@@ -80,7 +80,7 @@ class DatabaseSide:
             self._life.step("before commit")
         self._life.step("after commit")
 
-    def rows(self, sql, *bindings):  # type: ignore[no-untyped-def]
+    def rows(self, sql, *bindings):
         """As the database's."""
         self._life.step("rows")
         return self._rows(sql, *bindings)
@@ -89,7 +89,7 @@ class DatabaseSide:
 class Session(MemorySessionStore):
     """One session's files; `fault` is raised by whatever the host does with them."""
 
-    def __init__(self, name: str, clock) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, name: str, clock) -> None:
         super().__init__()
         self.name = name
         self.reads = 0
@@ -98,7 +98,7 @@ class Session(MemorySessionStore):
         self._written_at_ms = clock.wall_ms
 
     @contextmanager
-    def outbound(self):  # type: ignore[no-untyped-def]
+    def outbound(self):
         with super().outbound() as db:
             yield db
         self._written_at_ms = self._clock.wall_ms
@@ -176,15 +176,16 @@ class Doorbell:
 class VirtualRunner:
     """Containers are tasks. What happened to them is kept: `spawns`, `stops`, and the most that ran side by side."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock, sessions: Sessions) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock, sessions: Sessions) -> None:
         self.boxes: list[Box] = []
-        self.scripts: dict[str, list] = {}  # type: ignore[type-arg]
+        self.scripts: dict[str, list] = {}
         self.spawns: list[tuple[int, str, int]] = []
         self.stops: list[tuple[int, str, int]] = []
         self.violations: list[str] = []
         self.unknown: dict[str, str] = {}
         self.unstoppable: set[str] = set()
         self.refusals: dict[str, int] = {}
+        self.last_words: dict[str, Callable[[Box], None]] = {}
         self.stop_takes_ms = 0
         self.owed_ms = 0
         self._loop = loop
@@ -220,13 +221,14 @@ class VirtualRunner:
         return Alive() if ended is None else ended
 
     def stop(self, handle: Handle, grace_ms: int) -> Stopped | StillThere:
-        """Ends it at once; the call itself may take its time (`stop_takes_ms`)."""
+        """Ends it at once, after its `last_words`; the call itself may take its time (`stop_takes_ms`)."""
         box = self.box(handle)
         self.stops.append((self._clock.mono_ms, handle.session, handle.incarnation))
         self.owed_ms += self.stop_takes_ms
         if handle.session in self.unstoppable:
             return StillThere(reason="it ignores SIGKILL", pids=(1,))
         if box.ended is None:
+            self.last_words.get(handle.session, lambda box: None)(box)
             self.end(box, None, 9)
         return Stopped(ended=box.ended, forced=True, survivors_killed=0)
 
@@ -262,7 +264,7 @@ class VirtualRunner:
         if box.task is not None:
             box.task.cancel()
 
-    async def _live(self, box: Box, script) -> None:  # type: ignore[no-untyped-def]
+    async def _live(self, box: Box, script) -> None:
         exit_code, signal = 0, None
         try:
             await script(box)

@@ -27,7 +27,7 @@ USUAL = HostPolicies()
 # Polls a little seldomer than usual: what costs a test its time is the host's own polling.
 BRISK = HostPolicies(host=HostPolicy(doorbell_poll_ms=500, running_poll_ms=1_000))
 # A calm host polls seldom: for scenarios that last days and do not ask when something was seen.
-CALM = HostPolicies(host=HostPolicy(doorbell_poll_ms=5_000, running_poll_ms=5_000))
+CALM = HostPolicies(host=HostPolicy(doorbell_poll_ms=20_000, running_poll_ms=20_000, idle_scan_ms=60_000))
 # Everything ten times sooner: for hundreds of short lives.
 QUICK = HostPolicies(
     sweep=SweepPolicy(
@@ -62,7 +62,7 @@ class VirtualExecutor:
         self._life = life
         self._delay = delay
 
-    async def run(self, fn, *args, **kwargs):  # type: ignore[no-untyped-def]
+    async def run(self, fn, *args, **kwargs):
         """The call's result."""
         self._life.step("run")
         if (delay_s := self._delay()) > 0:
@@ -102,6 +102,12 @@ class World:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything; once is enough."""
+        if self.loop.is_closed():
+            return
         self.kill_host()
         for box in self.runner.living():
             self.runner.end(box, None, 9)
@@ -111,13 +117,13 @@ class World:
             store.close()
         self.state.close()
 
-    def add(self, session: str, *scripts) -> Session:  # type: ignore[no-untyped-def]
+    def add(self, session: str, *scripts) -> Session:
         """A session whose containers follow these scripts, one after another, the last one for ever."""
         store = self.sessions.stores[session] = Session(session, self.clock)
         self.runner.scripts[session] = list(scripts) or [kit()]
         return store
 
-    def send(self, session: str, message_id: str, *, ring: bool = True, **fields) -> str:  # type: ignore[no-untyped-def]
+    def send(self, session: str, message_id: str, *, ring: bool = True, **fields) -> str:
         """A message arrives."""
         message = NewMessage(message_id=message_id, content='{"text": "hello"}', **fields)
         self.sessions.stores[session].insert(message, self.clock.wall_ms)
@@ -271,7 +277,7 @@ class World:
             self._task.result()
             raise AssertionError("the host ended by itself")
 
-    def _reap(self, tasks) -> None:  # type: ignore[no-untyped-def]
+    def _reap(self, tasks) -> None:
         waiting = list(tasks)
         for task in waiting:
             task.cancel()
@@ -284,7 +290,7 @@ class _LivingClock:
         self._clock = clock
         self._life = life
 
-    def read(self):  # type: ignore[no-untyped-def]
+    def read(self):
         return self._clock.read()
 
     async def wait(self, event: asyncio.Event | None, until_mono_ms: int | None) -> None:

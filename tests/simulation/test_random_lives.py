@@ -1,5 +1,6 @@
 """Do the promises hold whatever containers, hosts and runtimes do? Short random lives, each from its seed."""
 
+import asyncio
 import random
 
 import pytest
@@ -111,15 +112,9 @@ def life_of_many_hosts(new_world, lab, agents, seed):
         for box in world.runner.living():
             if draw.random() < 0.6:
                 world.runner.end(box, None, 9)
-        world.loop.run_until_complete(_pause(draw.uniform(0, 20)))
+        world.loop.run_until_complete(asyncio.sleep(draw.uniform(0, 20)))
     world.play_until(world.settled, 3 * lab.HOUR, every_ms=10 * lab.SECOND)
     check(world, lab)
-
-
-async def _pause(seconds):
-    import asyncio
-
-    await asyncio.sleep(seconds)
 
 
 LIVES = {"one host in all weathers": stormy_life, "hosts that are killed at any step": life_of_many_hosts}

@@ -28,10 +28,10 @@ class _JumpingSelector(selectors.BaseSelector):
         self.now_s += max(timeout, 0.0)
         return []
 
-    def register(self, fileobj, events, data=None):  # type: ignore[no-untyped-def]
+    def register(self, fileobj, events, data=None):
         return self._inner.register(fileobj, events, data)
 
-    def unregister(self, fileobj):  # type: ignore[no-untyped-def]
+    def unregister(self, fileobj):
         return self._inner.unregister(fileobj)
 
     def get_map(self) -> Mapping[object, selectors.SelectorKey]:

@@ -137,6 +137,16 @@ CHANGES = [
         ["2026-03-09T06:00", "2026-03-09T06:30"],
     ),
     (
+        "asked in the last second before the gap, a starred minute does not fire at its end",
+        "*/30 2 * * *", "America/New_York", "2026-03-08T06:59:59",
+        ["2026-03-09T06:00"],
+    ),
+    (
+        "asked in the last second before the gap, an hourly run fires at its end",
+        "0 * * * *", "America/New_York", "2026-03-08T06:59:59",
+        ["2026-03-08T07:00"],
+    ),
+    (
         "a fixed time that is missing fires at the first instant after the gap",
         "30 2 * * *", "America/New_York", "2026-03-08T06:00",
         ["2026-03-08T07:00", "2026-03-09T06:30"],

@@ -76,6 +76,15 @@ class Incarnations:
                 (runtime, container_id, session, number),
             )
 
+    def not_started(self, session: str, at_ms: int) -> None:
+        """The start begun last came to nothing: nothing runs. Without one, nothing changes."""
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE incarnation SET state = 'dead', died_at_ms = ?, ending = 'not_started', progressed = 0"
+                " WHERE session = ? AND state = 'starting'",
+                (at_ms, session),
+            )
+
     def intend_stop(self, session: str, number: int, intent: str, at_ms: int) -> None:
         """Record why the host is about to stop it; the first reason stays."""
         with self._database.transaction() as db:

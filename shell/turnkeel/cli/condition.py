@@ -28,8 +28,8 @@ State: TypeAlias = Literal["running", "starting", "waiting", "due", "idle", "fau
 class Condition:
     """One session as `status` shows it. `reason` belongs to `state`; `until_at_ms` is when a wait ends by itself.
 
-    `due` counts messages that call for a container and that no live one holds, `claimed` those with a claim, `failed` rows that are
-    given up, `dead` the open dead records; `tries` is the highest count of an open message.
+    `due` counts messages that call for a container and that no live one holds, `claimed` those with a claim,
+    `failed` rows that are given up, `dead` the open dead records; `tries` is the highest count of an open message.
     """
 
     session: str
@@ -100,8 +100,7 @@ def _counted(view: View, known: Condition, policy: SweepPolicy) -> Condition:
 
 def _rows(view: View, noted: tuple[str, ...]) -> list[str]:
     found = [(f"{f.table}.{f.column} of {f.message_id}", f.detail) for f in view.reading.row_faults]
-    missing = ["outbound.db: missing: the container has written nothing yet"] if view.reading.outbound_missing else []
-    return missing + [f"{row}: bad_row: {detail}" for row, detail in found if not any(row in text for text in noted)]
+    return [f"{row}: bad_row: {detail}" for row, detail in found if not any(row in text for text in noted)]
 
 
 def _since(message: OpenMessage) -> int | None:
@@ -140,11 +139,8 @@ def _due(counted: Condition, view: View, hold: Hold | None, policy: SweepPolicy)
 def _resting(counted: Condition, view: View) -> Condition:
     """Nothing is due; a message that was tried and will be tried again makes the session wait."""
     now_ms = view.snapshot.now_ms
-    retries = [
-        message.due_at_ms
-        for message in view.snapshot.messages
-        if message.status == "pending" and message.tries and message.due_at_ms is not None and message.due_at_ms > now_ms
-    ]
+    tried = [message for message in view.snapshot.messages if message.status == "pending" and message.tries]
+    retries = [m.due_at_ms for m in tried if m.due_at_ms is not None and m.due_at_ms > now_ms]
     if retries:
         return evolve(counted, state="waiting", reason="retry", until_at_ms=min(retries))
     return evolve(counted, state="idle", since_at_ms=counted.last_progress_at_ms)

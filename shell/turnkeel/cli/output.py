@@ -2,36 +2,38 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias, cast
+from collections.abc import Sequence
+from typing import Final, cast
 
 from turnkeel_adapters.timestamps import iso_utc
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-
-_COUNT_MS = 2**53
+_COUNT_MS: Final = 2**53
 
 
-def print_json(document: Mapping[str, object]) -> None:
+def print_json(document: dict[str, object]) -> None:
     """One JSON document, ASCII only; every `at_ms` and `x_at_ms` has an `at`, `x_at` in ISO 8601 beside it."""
-    print(json.dumps(with_iso(cast(JsonValue, document)), indent=2))
+    print(json.dumps(with_iso(document), indent=2))
 
 
-def with_iso(value: JsonValue) -> JsonValue:
+def with_iso(value: object) -> object:
     """The same data, with the ISO text of every instant beside it."""
     match value:
         case list() | tuple():
-            return [with_iso(item) for item in value]
+            return [with_iso(item) for item in cast(Sequence[object], value)]
         case dict():
-            found: dict[str, JsonValue] = {}
-            for key, item in value.items():
-                found[key] = with_iso(item)
-                iso = key.removesuffix("_ms")
-                if (key == "at_ms" or key.endswith("_at_ms")) and iso not in value:
-                    found[iso] = iso_or_none(item)
-            return found
+            return _with_iso_keys(cast(dict[str, object], value))
         case _:
             return value
+
+
+def _with_iso_keys(value: dict[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, item in value.items():
+        found[key] = with_iso(item)
+        iso = key.removesuffix("_ms")
+        if (key == "at_ms" or key.endswith("_at_ms")) and iso not in value:
+            found[iso] = iso_or_none(item)
+    return found
 
 
 def iso_or_none(value: object) -> str | None:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from turnkeel.cli.errors import CommandFailed
+
 TREE: Final = "v2-sessions"
 
 
@@ -13,3 +15,12 @@ def data_dir_of(option: Path | None) -> Path:
     if Path(os.path.abspath(named)).name == TREE and not (named / TREE).is_dir():
         return Path(os.path.abspath(named)).parent
     return named
+
+
+def existing_data_dir(option: Path | None) -> Path:
+    """The same; CommandFailed if it does not exist."""
+    data_dir = data_dir_of(option)
+    if not data_dir.is_dir():
+        problem = "is no directory" if data_dir.exists() else "does not exist"
+        raise CommandFailed(f"{data_dir.absolute()} {problem}: give --data DIR, or set TURNKEEL_DATA")
+    return data_dir

@@ -53,7 +53,9 @@ class Planned:
     limits: Limits
 
 
-def plan_session(session: str, looker: Looker, reading: Reading, limits: LimitsOf, assume: str | None = None) -> Planned:
+def plan_session(
+    session: str, looker: Looker, reading: Reading, limits: LimitsOf, assume: str | None = None
+) -> Planned:
     """Look and decide, and do nothing; SessionFault if the files cannot be read."""
     view = looker.look(session)
     if assume == "running":

@@ -13,7 +13,7 @@ import apsw
 from attrs import frozen
 
 from turnkeel.cli.errors import CommandFailed
-from turnkeel.cli.place import TREE, data_dir_of
+from turnkeel.cli.place import TREE, existing_data_dir
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
@@ -83,10 +83,7 @@ class Reading:
 @contextmanager
 def open_reading(option: Path | None) -> Generator[Reading, None, None]:
     """Read a data directory, with or without a host at work in it; CommandFailed if it cannot be read at all."""
-    data_dir = data_dir_of(option)
-    if not data_dir.is_dir():
-        problem = "is no directory" if data_dir.exists() else "does not exist"
-        raise CommandFailed(f"{data_dir.absolute()} {problem}: give --data DIR, or set TURNKEEL_DATA")
+    data_dir = existing_data_dir(option)
     with ExitStack() as stack:
         host, notes = _host(data_dir)
         state, has_state, more = _open_state(data_dir, host, stack)
@@ -136,7 +133,7 @@ def _open_state(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple[
     except (StateFault, OSError) as fault:
         if host is None and (data_dir / f"{FILE_NAME}-journal").exists():
             try:
-                note = f"{path.name}: its host was killed inside a commit; read without that, the next start cleans it up"
+                note = f"{path.name}: its host was killed inside a commit, which is left out; the next start undoes it"
                 return _copied(data_dir, stack), True, (note,)
             except (StateFault, OSError):
                 pass  # then the first fault tells what is wrong, below

@@ -33,7 +33,9 @@ class Totals:
     faults: int
 
 
-def status(data: Path | None = None, *, limit: int = DEFAULT_LIMIT, after: str | None = None, json: bool = False) -> int:
+def status(
+    data: Path | None = None, *, limit: int = DEFAULT_LIMIT, after: str | None = None, json: bool = False
+) -> int:
     """Show the host and up to `limit` sessions after the one named; 0 even if something is faulty."""
     with open_reading(data) as reading:
         first = "" if after is None else str(SessionName.parse(after))

@@ -33,7 +33,7 @@ def sweep(
     """
     if not dry_run:
         if explain or assume == "running":
-            raise WrongUsage("--explain and --assume running go with --dry-run: a real pass acts on verified facts only")
+            raise WrongUsage("--explain and --assume running go with --dry-run: a real pass acts on verified facts")
         from turnkeel.cli.sweep_once import sweep_once
 
         return sweep_once(sessions, data, config, assume_stopped=assume == "stopped", json=json)

@@ -6,10 +6,10 @@ from pathlib import Path
 from attrs import frozen
 
 from turnkeel import __version__
-from turnkeel.cli.errors import FAILED, CommandFailed, WrongUsage
+from turnkeel.cli.errors import FAILED, WrongUsage
 from turnkeel.cli.looking import ports_for
 from turnkeel.cli.output import flat, print_json
-from turnkeel.cli.place import data_dir_of
+from turnkeel.cli.place import existing_data_dir
 from turnkeel.cli.planned import LimitsOf
 from turnkeel.cli.reading import open_reading
 from turnkeel.cli.report import describe
@@ -27,16 +27,18 @@ from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.install import install_id
 from turnkeel_adapters.system.lock import DataLock
-from turnkeel_core import HoldWake, plan_sweep
+from turnkeel_core import HoldWake, ParkRecurrence, plan_sweep
 
 
 @frozen(kw_only=True)
 class Swept:
-    """What the pass did, event by event, in order; `held` are due messages that wait for a host."""
+    """What the pass did, event by event, in order; `held` are due messages that wait for a host, `broken` sessions
+    that could not be swept."""
 
     events: tuple[HostEvent, ...]
     passed: tuple[str, ...]
     held: dict[str, tuple[str, ...]]
+    broken: tuple[str, ...]
 
 
 def sweep_once(
@@ -44,9 +46,7 @@ def sweep_once(
 ) -> int:
     """Take the data lock, end what an earlier host left running, pass over each session once, start nothing."""
     limits = LimitsOf(config)
-    data_dir = data_dir_of(data)
-    if not data_dir.is_dir():
-        raise CommandFailed(f"{data_dir} does not exist or is no directory: give --data DIR, or set TURNKEEL_DATA")
+    data_dir = existing_data_dir(data)
     started_at_ms = SystemClock().read().wall_ms
     with DataLock(data_dir, started_at_ms=started_at_ms, version=__version__):
         names = _names(sessions, data_dir, assume_stopped)
@@ -56,7 +56,7 @@ def sweep_once(
         print_json(_document(data_dir, swept))
     else:
         _print(swept)
-    return FAILED if any(isinstance(event, FaultSeen) for event in swept.events) else 0
+    return FAILED if swept.broken else 0
 
 
 def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> tuple[str, ...]:
@@ -81,6 +81,7 @@ def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> t
 def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits: LimitsOf) -> Swept:
     events: list[HostEvent] = []
     held: dict[str, tuple[str, ...]] = {}
+    broken: list[str] = []
     # Loaded here only: it brings the whole host with it.
     from turnkeel.cli.assemble import new_message_id
 
@@ -111,9 +112,10 @@ def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits:
                 kind = error.kind if isinstance(error, SessionFault) else type(error).__name__
                 subject = error.path.name if isinstance(error, SessionFault) else "files"
                 ports.report(FaultSeen(name, subject, kind, str(error)))
+                broken.append(name)
     finally:
         runner.close()
-    return Swept(events=tuple(events), passed=names, held=held)
+    return Swept(events=tuple(events), passed=names, held=held, broken=tuple(broken))
 
 
 def _pass(session: str, ports: HostPorts, policies: HostPolicies) -> tuple[str, ...]:
@@ -124,9 +126,11 @@ def _pass(session: str, ports: HostPorts, policies: HostPolicies) -> tuple[str, 
     # The hold is this command's own: it ends with it, so it is not noted.
     rest = tuple(action for action in plan.actions if not isinstance(action, HoldWake))
     if rest:
-        view.store.prepare()
         record(view, plan, ports, policies)
         act(view, rest, ports, policies)
+    for action in rest:
+        if isinstance(action, ParkRecurrence):
+            ports.report(FaultSeen(session, f"recurrence of {action.message_id}", "bad_cron", action.reason))
     return tuple(message_id for hold in holds for message_id in hold.due)
 
 
@@ -136,6 +140,7 @@ def _document(data_dir: Path, swept: Swept) -> dict[str, object]:
         "data": str(data_dir),
         "dry_run": False,
         "passed": swept.passed,
+        "broken": swept.broken,
         "did": [{"event": type(event).__name__, "line": describe(event)} for event in swept.events],
         "due": [{"session": session, "messages": ids} for session, ids in swept.held.items()],
     }

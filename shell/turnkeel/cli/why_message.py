@@ -147,7 +147,8 @@ def _print(story: Story, now_ms: int) -> None:
     for charge in story.charges:
         again = "" if charge.retry_at_ms is None else f", next try {render_when(charge.retry_at_ms, now_ms)}"
         noted = f"noted {render_when(charge.noted_at_ms, now_ms)}, {charge.state}"
-        print(flat(f"  attempt {charge.tries} charged to container {charge.incarnation}: {charge.reason} ({noted}){again}"))
+        what = f"attempt {charge.tries} charged to container {charge.incarnation}: {charge.reason}"
+        print(flat(f"  {what} ({noted}){again}"))
     for dead in story.dead:
         detail = "" if dead.detail is None else f": {dead.detail}"
         tries = "" if dead.tries is None else f" after {dead.tries} tries"

@@ -10,7 +10,7 @@ from turnkeel.cli.condition import Condition
 from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.flip import next_in_words, now_in_words
 from turnkeel.cli.looking import Looker
-from turnkeel.cli.output import JsonValue, flat, print_json
+from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.planned import LimitsOf, Planned, plan_session
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.cli.render import render_duration, render_explanation, render_rule, render_when
@@ -19,7 +19,7 @@ from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.journal import JournalLine
 from turnkeel_adapters.state.notes import Fault, Hold, Parked
-from turnkeel_adapters.wire import WireFault, loads, parse_json, to_data
+from turnkeel_adapters.wire import JsonValue, WireFault, loads, parse_json, to_data
 from turnkeel_core import Explanation, RuleTried
 
 
@@ -180,4 +180,5 @@ def _decided(line: JournalLine, now_ms: int) -> list[str]:
         found = loads(line.why, Explanation)
     except WireFault:
         return [f"{when}: {line.decision}; its reasons were written by another version (see --json)"]
-    return [f"{when}: {flat(found.answer)}", *(f"  {flat(render_rule(rule, line.at_ms))}" for rule in fired_rules(found))]
+    rules = [f"  {flat(render_rule(rule, line.at_ms))}" for rule in fired_rules(found)]
+    return [f"{when}: {flat(found.answer)}", *rules]

@@ -134,13 +134,14 @@ def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
     # What the session's own files can refuse comes before the intent: a fault there must leave no open record.
     order = ports.launcher.order(session, number)
     view.store.remove_heartbeat()
-    _close_broken_record(session, ports)
+    # A start whose record broke off (a full disk) is over: passes come one at a time.
+    incarnations.not_started(session, ports.clock.read().wall_ms)
     incarnations.begin(session, number, ports.clock.read().wall_ms, view.reading.mark)
     try:
         handle = ports.runner.spawn(order)
     except (SpawnFailed, OSError) as error:
         at_ms = ports.clock.read().wall_ms
-        _not_started(session, number, at_ms, ports)
+        incarnations.not_started(session, at_ms)
         ports.state.notes.report_fault(session, "start", "not_started", str(error), at_ms)
         ports.report(WakeFailed(session, number, str(error)))
         _write_rows(view, action.if_failed, ports)
@@ -153,19 +154,6 @@ def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
     ports.state.notes.clear_fault(session, "start")
     ports.report(Woke(session, number, action.due))
     return True
-
-
-def _close_broken_record(session: str, ports: HostPorts) -> None:
-    """A start whose record broke off (a full disk): passes come one at a time, so nobody is starting it now."""
-    latest = ports.state.incarnations.latest(session)
-    if latest is not None and latest.state == "starting":
-        _not_started(session, latest.number, ports.clock.read().wall_ms, ports)
-
-
-def _not_started(session: str, number: int, at_ms: int, ports: HostPorts) -> None:
-    ports.state.incarnations.ended(
-        session, number, at_ms=at_ms, ending="not_started", exit_code=None, exit_signal=None, progressed=False
-    )
 
 
 def _hold(view: View, action: HoldWake, ports: HostPorts) -> None:

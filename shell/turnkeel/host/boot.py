@@ -45,14 +45,9 @@ def _close(incarnation: Incarnation, ports: HostPorts) -> None:
         reading = SessionReading()
     handle = handle_of(incarnation)
     if handle is None or incarnation.intent is None:
+        session, number, progressed = incarnation.session, incarnation.number, bool(reading.progressed)
         ports.state.incarnations.ended(
-            incarnation.session,
-            incarnation.number,
-            at_ms=now_ms,
-            ending="host_gone",
-            exit_code=None,
-            exit_signal=None,
-            progressed=bool(reading.progressed),
+            session, number, at_ms=now_ms, ending="host_gone", exit_code=None, exit_signal=None, progressed=progressed
         )
     else:
         gone = Ended(exit_code=None, signal=None, ended_at_ms=now_ms)

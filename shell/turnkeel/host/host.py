@@ -12,11 +12,10 @@ from turnkeel.host.boot import boot, stop_for_shutdown
 from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.events import FaultCleared, FaultSeen, HostStarted, HostStopped
 from turnkeel.host.keeper import Keeper
-from turnkeel.host.look import handle_of
+from turnkeel.host.look import may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError
-from turnkeel_adapters.runners.records import Alive
 from turnkeel_adapters.system.clock import Instant
 
 
@@ -154,14 +153,9 @@ class Host:
         running = set(self._slots.running)
         for session in sessions:
             signature = self._ports.sessions.store(session).signature()
-            gone = session in running and self._gone(session)
+            gone = session in running and not may_run(session, self._ports)
             found[session] = gone or self._keepers[session].differs(signature)
         return found
-
-    def _gone(self, session: str) -> bool:
-        latest = self._ports.state.incarnations.latest(session)
-        handle = None if latest is None else handle_of(latest)
-        return handle is not None and not isinstance(self._ports.runner.look(handle), Alive)
 
     async def _nothing_left(self) -> bool:
         if any(keeper.busy or not keeper.rest.quiet for keeper in self._keepers.values()):

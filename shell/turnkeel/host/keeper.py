@@ -14,18 +14,8 @@ from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.records import FolderSignature
 from turnkeel_adapters.state.database import StateFault
-from turnkeel_core import (
-    Blocked,
-    HoldWake,
-    NoContainer,
-    ParkRecurrence,
-    StopContainer,
-    StuckSnapshot,
-    SweepPlan,
-    Wake,
-    plan_sweep,
-)
-
+from turnkeel_core import Blocked, HoldWake, NoContainer, ParkRecurrence, StopContainer, StuckSnapshot, SweepPlan, Wake
+from turnkeel_core.sweep import plan_sweep
 
 _PASSING = frozenset({"busy", "hot_journal"})
 
@@ -153,9 +143,8 @@ class Keeper:
             await self._ports.executor.run(self._ports.state.notes.release_hold, self.session)
         self._held = holds[0] if holds else None
         rows = {f"{f.table}.{f.column} of {f.message_id}": ("bad_row", f.detail) for f in view.reading.row_faults}
-        parked = {note.message_id: note.reason for note in view.parked}
-        parked |= {a.message_id: a.reason for a in plan.actions if isinstance(a, ParkRecurrence)}
-        rows |= {f"recurrence of {message_id}": ("bad_cron", reason) for message_id, reason in parked.items()}
+        rows |= {f"cron {note.message_id}": ("bad_cron", note.reason) for note in view.parked}
+        rows |= {f"cron {a.message_id}": ("bad_cron", a.reason) for a in plan.actions if isinstance(a, ParkRecurrence)}
         await self._faults_are(rows, view.snapshot.now_ms)
         acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
         hopeless = self._ineffective >= self._policies.host.passing_faults

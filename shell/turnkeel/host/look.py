@@ -1,5 +1,7 @@
 """What is true of a session right now? Facts become one snapshot; nothing is decided here."""
 
+from pathlib import Path
+
 from attrs import frozen
 
 from turnkeel.host.events import Died
@@ -7,10 +9,10 @@ from turnkeel.host.ports import HostPorts, SessionStore
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, Unknown
 from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
+from turnkeel_adapters.state.crons import next_occurrences, standing
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.notes import Parked
-from turnkeel_core import Blocked, ContainerUnknown, NoContainer, Recurring, StuckSnapshot, SweepSnapshot
-from turnkeel_core.schedule import CronRun, next_cron_run
+from turnkeel_core import Blocked, ContainerUnknown, NoContainer, StuckSnapshot, SweepSnapshot
 
 
 @frozen(kw_only=True)
@@ -32,9 +34,7 @@ def may_run(session: str, ports: HostPorts) -> bool:
     return handle is not None and not isinstance(ports.runner.look(handle), Ended)
 
 
-def look(
-    session: str, ports: HostPorts, now_ms: int, blocked: Blocked | None, resumed_at_ms: int | None
-) -> View:
+def look(session: str, ports: HostPorts, now_ms: int, blocked: Blocked | None, resumed_at_ms: int | None) -> View:
     """Read the container first, then the files: what a dead container left can change no more.
 
     `now_ms` was read before both: nothing seen can be older than it is, and ages come out too young, never too old.
@@ -49,7 +49,9 @@ def look(
     if isinstance(seen, Ended) and handle is not None and latest is not None:
         bury(session, latest, seen, reading, ports)
         ports.runner.forget(handle)
-    parked = _parked(session, ports, reading)
+    if reading.outbound_missing:
+        raise SessionFault(Path("v2-sessions", session, "outbound.db"), "missing", "no container is started without it")
+    parked = standing(ports.state.notes.parked(session), reading.recurring) if reading.recurring else ()
     snapshot = SweepSnapshot(
         now_ms=now_ms,
         incarnation=0 if latest is None else latest.number,
@@ -57,7 +59,7 @@ def look(
         acks=reading.acks,
         container=_container(session, ports, store, reading, seen, latest, blocked, resumed_at_ms, now_ms),
         marks=ports.state.charges.marks(session),
-        recurring=_recurring(reading, parked, ports, now_ms),
+        recurring=next_occurrences(reading.recurring, parked, ports.zone, now_ms),
         random_permille=ports.random_permille(),
     )
     return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle, parked=parked)
@@ -144,27 +146,3 @@ def _running(
         last_activity_at_ms=spawned_at_ms if progress is None else max(progress, spawned_at_ms),
         resumed_at_ms=resumed_at_ms,
     )
-
-
-def _parked(session: str, ports: HostPorts, reading: SessionReading) -> tuple[Parked, ...]:
-    """The refused cron texts that still stand in their rows."""
-    if not reading.recurring:
-        return ()
-    standing = {(row.message_id, row.cron) for row in reading.recurring}
-    return tuple(note for note in ports.state.notes.parked(session) if (note.message_id, note.cron) in standing)
-
-
-def _recurring(
-    reading: SessionReading, parked: tuple[Parked, ...], ports: HostPorts, now_ms: int
-) -> tuple[Recurring, ...]:
-    refused = {(note.message_id, note.cron) for note in parked}
-    found: list[Recurring] = []
-    for row in reading.recurring:
-        if (row.message_id, row.cron) in refused:
-            continue
-        answer = next_cron_run(row.cron, ports.zone, now_ms)
-        if isinstance(answer, CronRun):
-            found.append(Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=answer.at_ms))
-        else:
-            found.append(Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=None, refusal=answer.reason))
-    return tuple(found)

@@ -14,7 +14,8 @@ OUTPUT_LIMIT_BYTES: Final = 262_144
 class Role:
     """One session. `answered` and `failed` say how many of its `messages` must end so.
 
-    `kill` is the kill that must be seen, None if the host must never kill here; `broken`: its files cannot be read.
+    `kill` is the kill that the plot leads to, None if the host must never kill here (on a machine slow enough another
+    limit may be reached first: any kill will do). `broken`: its files cannot be read.
     """
 
     name: str

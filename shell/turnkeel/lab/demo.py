@@ -137,7 +137,7 @@ async def _until_done(host: Host) -> Ending:
         stops.append(why)
         host.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop, "interrupted")
     limit = loop.call_later(_GIVE_UP_S, stop, "too late")
     try:

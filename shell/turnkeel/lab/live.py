@@ -27,7 +27,7 @@ def render(standings: tuple[Standing, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("session", no_wrap=True)
     table.add_column("state", no_wrap=True, min_width=_STATE_WIDTH)
-    for column in ("container", "answered", "failed"):
+    for column in ("run", "answered", "failed"):
         table.add_column(column, no_wrap=True, justify="right")
     table.add_column("last event", ratio=1)
     for one in standings:

@@ -11,9 +11,11 @@ import apsw
 import pytest
 from attrs import evolve
 
-from turnkeel.host.events import FaultCleared, FaultSeen, Woke
+from turnkeel.host.events import FaultCleared, FaultSeen, Settled, Woke
 from turnkeel_adapters.errors import BadSessionName
 from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.state.database import StateFault
+from turnkeel_adapters.state.incarnations import Incarnations
 from turnkeel_core import StartPolicy
 
 
@@ -36,40 +38,52 @@ def _foreign(path: Path) -> None:
     db.close()
 
 
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
 def _link(path: Path) -> None:
     real = path.with_name("elsewhere.db")
     path.rename(real)
     path.symlink_to(real)
 
 
-BREAKS = {"empty": _empty, "cut short": _cut, "no database": _text, "foreign tables": _foreign, "a link": _link}
+BREAKS = {"empty": _empty, "cut short": _cut, "no database": _text, "foreign tables": _foreign, "a link": _link, "missing": _missing}
 
 
-@pytest.mark.parametrize("file", ["inbound.db", "outbound.db"])
-@pytest.mark.parametrize("broken", BREAKS)
-def test_a_broken_file_is_named_left_as_it_is_and_healed_when_it_is_restored(lab, quick, broken, file):
-    folder = lab.session("broken")
-    [sent] = lab.send("broken", "hello")
+def test_broken_files_are_named_left_as_they_are_and_their_sessions_healed_when_they_are_restored(lab, quick):
     [fine] = lab.send("fine", "hello")
-    path = folder / file
-    kept = path.read_bytes()
-    BREAKS[broken](path)
-    damage = (os.readlink(path) if path.is_symlink() else "", path.read_bytes())
+    cases = [(how, file) for how in BREAKS for file in ("inbound.db", "outbound.db")]
+    paths, sent, kept, damage = {}, {}, {}, {}
+    for number, (how, file) in enumerate(cases):
+        name = f"broken{number}"
+        [sent[name]] = lab.send(name, how)
+        path = paths[name] = lab.session(name) / file
+        kept[name] = path.read_bytes()
+        BREAKS[how](path)
+        damage[name] = _state(path)
 
     async def script(live):
-        await live.until(lambda: lab.fates("fine")[fine].answered_once and live.of(FaultSeen, "main/broken"))
-        await asyncio.sleep(0.3)  # a second look must not change the file either
-        assert (os.readlink(path) if path.is_symlink() else "", path.read_bytes()) == damage
-        [fault] = lab.faults("broken")
-        assert fault.subject == file and str(path) in fault.detail
-        assert len(live.of(FaultSeen, "main/broken")) == 1, "the same fault is told once"
-        path.unlink()
-        path.write_bytes(kept)
-        await live.until(lambda: lab.fates("broken")[sent].answered_once)
-        await live.until(lambda: live.of(FaultCleared, "main/broken"))
+        await live.until(lambda: lab.fates("fine")[fine].answered_once)
+        await live.until(lambda: len(lab.faults()) == len(cases))
+        await asyncio.sleep(0.5)  # a second look must not change the files either
+        for name, path in paths.items():
+            assert _state(path) == damage[name], name
+            [fault] = lab.faults(name)
+            assert fault.subject == path.name and f"v2-sessions/main/{name}/{path.name}" in fault.detail
+            assert len(live.of(FaultSeen, f"main/{name}")) == 1, f"{name}: the same fault is told once"
+            path.unlink(missing_ok=True)
+            path.write_bytes(kept[name])
+        for name, key in sent.items():
+            await live.until(lambda name=name, key=key: lab.fates(name)[key].answered_once)
+            await live.until(lambda name=name: live.of(FaultCleared, f"main/{name}"))
 
-    lab.run(quick, script)
+    lab.run(evolve(quick, start=StartPolicy(max_running=20)), script)
     assert not lab.faults()
+
+
+def _state(path: Path) -> tuple[str, bytes]:
+    return os.readlink(path) if path.is_symlink() else "", path.read_bytes() if path.exists() else b"(missing)"
 
 
 @pytest.mark.parametrize("broken", ["cut short", "a link"])
@@ -110,15 +124,14 @@ def test_broken_sessions_take_no_slot_from_the_others(lab, quick, agent):
     lab.run(evolve(config, agent=evolve(quick.agent, environment=(("WORK_MS", "0"),))), script)
 
 
-def test_a_locked_session_is_reported_and_does_not_slow_the_others_down(lab, quick):
-    names = [f"locked{n}" for n in range(20)]
+@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_a_locked_session_does_not_stop_the_others_and_goes_on_when_the_lock_does(lab, quick, count):
+    names = [f"locked{n}" for n in range(count)]
     for name in names:
         lab.send(name, "hello")
-    holders = []
-    for name in names:
-        db = apsw.Connection(str(lab.session(name) / "inbound.db"))
+    holders = [apsw.Connection(str(lab.session(name) / "inbound.db")) for name in names]
+    for db in holders:
         db.execute("BEGIN EXCLUSIVE").fetchall()
-        holders.append(db)
     took: list[float] = []
 
     async def script(live):
@@ -126,19 +139,22 @@ def test_a_locked_session_is_reported_and_does_not_slow_the_others_down(lab, qui
         [fine] = lab.send("fine", "hello")
         sent = time.monotonic()
         took.append(await live.until(lambda: lab.fates("fine")[fine].answered_once) - sent)
-        await live.until(lambda: len({event.session for event in live.of(FaultSeen)}) >= 1)
-        assert all(fault.kind == "busy" and "inbound.db" in fault.detail for fault in lab.faults())
+        if count > 1:  # a lock is told when it lasts: after several waits of SQLite's own
+            await live.until(lambda: live.of(FaultSeen), limit_s=40)
+            assert all(fault.kind == "busy" and fault.subject == "inbound.db" for fault in lab.faults())
         for db in holders:
             db.execute("ROLLBACK").fetchall()
-        await live.until(lambda: not any(lab.open_rows(name) for name in names), limit_s=30)
+        for name in names:
+            await live.until(lambda name=name: not lab.open_rows(name), limit_s=20)
 
     try:
-        lab.run(evolve(quick, start=StartPolicy(max_running=20)), script)
+        lab.run(evolve(quick, start=StartPolicy(max_running=count + 1)), script)
     finally:
         for db in holders:
             db.close()
-    print(f"with 20 sessions locked, another was answered after {took[0]:.2f} s")
-    assert took[0] < 12
+    assert not lab.faults()
+    print(f"with {count} sessions locked, another was answered after {took[0]:.2f} s")
+    assert took[0] < (4 if count == 1 else 20)
 
 
 def test_a_read_only_file_is_reported_and_the_others_go_on(lab, quick):
@@ -152,7 +168,6 @@ def test_a_read_only_file_is_reported_and_the_others_go_on(lab, quick):
             await live.until(lambda: lab.faults("frozen") or live.of(Woke, "main/frozen"))
 
         live = lab.run(quick, script)
-        print([str(event) for event in live.of(FaultSeen)], lab.fates("frozen")[sent])
         assert lab.fates("frozen")[sent].status == "pending"
         assert lab.faults("frozen")
     lab.run(quick)
@@ -206,26 +221,33 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("oddity", ROWS)
-def test_an_odd_row_is_answered_or_reported_and_the_next_row_and_session_go_on(lab, quick, oddity):
-    sql, column = ROWS[oddity]
-    lab.send("odd", "hello")
-    lab.sql("odd", sql)
-    odd = str(lab.sql("odd", "SELECT id FROM messages_in")[0][0])
-    before = lab.sql("odd", "SELECT * FROM messages_in")
-    [after] = lab.send("odd", "and this")
+def test_odd_rows_are_answered_or_reported_and_the_next_row_and_session_go_on(lab, quick):
     [fine] = lab.send("fine", "hello")
-    live = lab.run(evolve(quick, agent=evolve(quick.agent, output_limit_bytes=20_000_000)))
+    odd, before, after = {}, {}, {}
+    for number, (what, (sql, _)) in enumerate(ROWS.items()):
+        name = f"odd{number}"
+        lab.send(name, what)
+        lab.sql(name, sql)
+        [odd[name]] = [str(key) for (key,) in lab.sql(name, "SELECT id FROM messages_in")]
+        before[name] = lab.sql(name, "SELECT * FROM messages_in")
+        [after[name]] = lab.send(name, "and this")
+    live = lab.run(evolve(quick, start=StartPolicy(max_running=20)))
     assert lab.fates("fine")[fine].answered_once
-    fates = lab.fates("odd")
-    assert fates[after].answered_once
-    faults = [(fault.kind, fault.subject) for fault in lab.faults("odd")]
-    if column is None or column == "tries":
-        assert fates[odd].answered_once
-    else:
-        assert lab.sql("odd", "SELECT * FROM messages_in ORDER BY seq")[:1] == before, "it is left as it is"
-        assert faults == [("bad_row", f"messages_in.{column} of {odd}")]
-        assert live.summary is not None and live.summary.faulty == ("main/odd",)
+    reported = set()
+    for (what, (_, column)), name in zip(ROWS.items(), odd, strict=True):
+        fates = lab.fates(name)
+        assert fates[after[name]].answered_once, what
+        if column in (None, "tries"):
+            assert fates[odd[name]].answered_once, what
+        if column is not None:
+            assert {(event.subject, event.kind) for event in live.of(FaultSeen, f"main/{name}")} == {
+                (f"messages_in.{column} of {odd[name]}", "bad_row")
+            }, what
+        if column not in (None, "tries"):
+            reported.add(f"main/{name}")
+            assert lab.sql(name, "SELECT * FROM messages_in ORDER BY seq")[:1] == before[name], f"{what}: left as it is"
+            assert [fault.kind for fault in lab.faults(name)] == ["bad_row"], what
+    assert live.summary is not None and set(live.summary.faulty) == reported
 
 
 @pytest.mark.parametrize("name", ["..", "a/../b", "/etc", "a/b/c", "two\nlines", "x" * 10_000, "", "nul\0", ".hidden"])
@@ -294,6 +316,24 @@ def test_a_heartbeat_that_cannot_be_removed_is_a_fault_of_its_session_that_heals
     assert not lab.faults()
 
 
+def test_a_start_whose_record_cannot_be_kept_is_taken_back_and_made_again(lab, quick, monkeypatch):
+    [sent] = lab.send("a", "hello")
+    keep, refused = Incarnations.started, []
+
+    def started(self: Incarnations, *values: object) -> None:
+        if not refused:
+            refused.append(lab.agent_pids())
+            raise StateFault(lab.data / "turnkeel.db", "disk full, says this test")
+        keep(self, *values)
+
+    monkeypatch.setattr(Incarnations, "started", started)
+    live = lab.run(quick, lambda live: live.until(lambda: live.of(Woke) and live.of(Settled)))
+    assert [event.incarnation for event in live.of(Woke)] == [2]
+    assert refused[0], "an agent ran when its record was refused"
+    assert lab.fates("a")[sent].answered_once
+    assert len(live.of(FaultSeen)) == 1 and not lab.faults()
+
+
 @pytest.mark.parametrize("what", ["the session", "everything"])
 def test_a_full_disk_loses_nothing_and_the_host_goes_on_when_there_is_room_again(lab, quick, what):
     small = lab.session("full") if what == "the session" else lab.data
@@ -336,7 +376,9 @@ def test_a_full_disk_loses_nothing_and_the_host_goes_on_when_there_is_room_again
             live = lab.run(quick, later)
         else:
             live = lab.run(quick, script)
-        print({str(event.detail)[:160] for event in live.of(FaultSeen)})
+        said = "".join(event.detail for event in live.of(FaultSeen))
+        log = (lab.data / "logs" / "main" / "full.log").read_text("utf-8", "replace")
+        assert "disk full" in said if what == "everything" else "disk_full" in log
         fates = lab.fates("full")
         assert fates.keys() == set(sent)
         assert all(fate.answered_once or fate.visibly_failed for fate in fates.values()), fates
@@ -363,7 +405,7 @@ def test_a_host_that_may_not_let_its_files_grow_says_so_and_loses_nothing(lab, q
         time.sleep(0.1)
     serve.terminate()
     assert serve.wait(20) in (0, 1)
-    print(lab.served()[-600:])
+    assert "FaultSeen" in lab.served() and str(lab.session("big") / "inbound.db") in lab.served()
     assert "Traceback" not in lab.served()
     lab.run(quick)
     fates = lab.fates("big")

@@ -67,8 +67,8 @@ def test_agent_exec_around_a_program_that_sleeps_for_ever_is_killed_at_its_progr
 
 
 def test_a_stopped_process_is_found_by_its_heartbeat_and_ended(lab, quick, agent):
-    stuck = evolve(quick.stuck, ceiling_ms=2_000)
-    config = evolve(quick, agent=AgentConfig(argv=("sh", "-c", "sleep 3; cat")), stuck=stuck)
+    stuck = evolve(quick.stuck, ceiling_ms=1_500)
+    config = evolve(quick, agent=AgentConfig(argv=("sh", "-c", "sleep 0.5; cat")), stuck=stuck)
     lab.send("a", "hello")
 
     async def script(live):
@@ -127,6 +127,14 @@ def test_more_sessions_than_slots_are_served_first_come_first_served_and_the_wai
         most = max(most, running)
     assert most == 2
     assert not lab.holds()
+
+
+@pytest.mark.xfail(reason="an idle container keeps its slot until `idle_stop_ms` (15 min), whoever waits for it")
+def test_an_idle_container_makes_room_for_a_session_that_waits(lab, quick):
+    config = evolve(quick, start=StartPolicy(max_running=1))
+    lab.send("a", "hello")
+    lab.send("b", "hello")
+    lab.run(config, lambda live: live.until(lambda: not lab.open_rows("a") and not lab.open_rows("b"), limit_s=4))
 
 
 def test_a_container_that_keeps_dying_is_started_ever_more_rarely_and_costs_the_message_nothing(lab, quick, agent):
