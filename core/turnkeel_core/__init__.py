@@ -5,7 +5,7 @@ imported by name; everything else is here and needs attrs only.
 """
 
 from turnkeel_core.explain import Explanation, Fact, FactValue, RuleTried
-from turnkeel_core.facts import Ack, ChargeMark, Claim, Death, DeclaredTool, OpenMessage, Recurring, Waiting
+from turnkeel_core.facts import Ack, ChargeMark, Claim, Death, DeclaredTool, OpenMessage, Recurring, Sleep, Waiting
 from turnkeel_core.policy import (
     HostPolicy,
     RetryPolicy,
@@ -97,6 +97,7 @@ __all__ = [
     "RetrySnapshot",
     "RuleTried",
     "SettleAck",
+    "Sleep",
     "SpawnAction",
     "SpawnLater",
     "SpawnNow",

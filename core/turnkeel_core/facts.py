@@ -42,6 +42,14 @@ class Waiting:
 
 
 @frozen(kw_only=True)
+class Sleep:
+    """The machine slept for `gap_ms` until `resumed_at_ms`, or its clock was set forward by that much."""
+
+    resumed_at_ms: int
+    gap_ms: int
+
+
+@frozen(kw_only=True)
 class OpenMessage:
     """An inbound row that is not `completed`.
 

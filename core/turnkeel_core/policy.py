@@ -41,6 +41,9 @@ class StuckPolicy:
     idle_stop_ms: int = field(
         default=900_000, validator=_COUNT, metadata=_why("15 min keeps a chat warm without holding memory all day")
     )
+    idle_yield_ms: int = field(
+        default=1_000, validator=_COUNT, metadata=_why("a warm chat is no reason to let another session wait")
+    )
     waiting_limit_ms: int = field(
         default=3_600_000, validator=_COUNT, metadata=_why("rate limits and approvals rarely need more than an hour")
     )
@@ -127,10 +130,10 @@ class HostPolicy:
         default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a full look covers notifications that got lost")
     )
     stop_grace_ms: int = field(
-        default=5_000, validator=_COUNT, metadata=_why("time between the request to stop and the kill")
+        default=1_000, validator=_COUNT, metadata=_why("as the existing host gives; a hang must be gone within 2 s")
     )
     shutdown_grace_ms: int = field(
-        default=20_000, validator=_COUNT, metadata=_why("below the 90 s and 30 s that service managers usually give")
+        default=10_000, validator=_COUNT, metadata=_why("agents may finish a sentence; service managers give 30 s or more")
     )
     fault_retry_ms: int = field(
         default=2_000, validator=_AT_LEAST_ONE, metadata=_why("a broken session is looked at again after 2 s, then doubling")
@@ -140,6 +143,9 @@ class HostPolicy:
     )
     passing_faults: int = field(
         default=3, validator=_COUNT, metadata=_why("a lock or a dead writer's journal is gone at the second look")
+    )
+    busy_timeout_ms: int = field(
+        default=500, validator=_COUNT, metadata=_why("a locked file is looked at again soon; waiting holds up others")
     )
     log_max_bytes: int = field(
         default=10_000_000, validator=_AT_LEAST_ONE, metadata=_why("an agent that floods its output must not fill the disk")

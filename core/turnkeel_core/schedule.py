@@ -79,7 +79,7 @@ def _fields(cron: str) -> tuple[str, ...] | CronRefused:
     fields = tuple(text.split())
     if len(fields) != 5:
         return CronRefused(f"{len(fields)} fields instead of five: {cron!r}")
-    odd = [field for field in fields if not _FIELD.fullmatch(field) or field.upper() == "LW"]
+    odd = [field for field in fields if not _FIELD.fullmatch(field) or "LW" in field.upper()]
     return CronRefused(f"{odd[0]!r} is not understood: {cron!r}") if odd else fields
 
 

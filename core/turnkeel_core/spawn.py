@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from turnkeel_core.explain import Explanation, Fact, RuleTried
 from turnkeel_core.facts import Death
@@ -39,19 +39,22 @@ SpawnAction: TypeAlias = SpawnNow | SpawnLater
 def decide_spawn(seen: SpawnSnapshot, policy: SpawnPolicy = SpawnPolicy()) -> SpawnAction:
     """Delays of 0, 10, 20, 40 … 300 s between fruitless starts; progress or a long life counts anew.
 
-    A death is fruitless if its container settled and sent nothing and lived shorter than `healthy_ms`.
+    A death is fruitless if its container settled and sent nothing and lived shorter than `healthy_ms`. A death in the
+    future is the tale of a clock that was set back: it delays nothing (field SC-23).
     """
-    fruitless, delay_ms = _fruitless(seen, policy), _delay(seen, policy)
-    if not seen.deaths or seen.now_ms >= seen.deaths[-1].died_at_ms + delay_ms:
+    deaths, delay_ms = _past(seen), _delay(seen, policy)
+    fruitless = _fruitless(seen, policy)
+    if not deaths or seen.now_ms >= deaths[-1].died_at_ms + delay_ms:
         return SpawnNow(fruitless)
-    return SpawnLater(seen.deaths[-1].died_at_ms + delay_ms, fruitless, delay_ms)
+    return SpawnLater(deaths[-1].died_at_ms + delay_ms, fruitless, delay_ms)
 
 
 def explain_spawn(seen: SpawnSnapshot, policy: SpawnPolicy = SpawnPolicy()) -> Explanation:
     """The one rule of `decide_spawn`, and when a start that must wait may happen."""
     action = decide_spawn(seen, policy)
     later = isinstance(action, SpawnLater)
-    last_ms = seen.deaths[-1].died_at_ms if seen.deaths else None
+    deaths = _past(seen)
+    last_ms = deaths[-1].died_at_ms if deaths else None
     rule = RuleTried(
         rule="spawn_backoff",
         result="fired" if later else "skipped",
@@ -59,20 +62,37 @@ def explain_spawn(seen: SpawnSnapshot, policy: SpawnPolicy = SpawnPolicy()) -> E
         facts=(Fact("fruitless", action.fruitless), Fact("last_death_at_ms", last_ms)),
         limits=(Fact("delay_ms", _delay(seen, policy)), Fact("healthy_ms", policy.healthy_ms)),
     )
-    flip_at_ms, flip_to = (action.at_ms, "SpawnNow") if isinstance(action, SpawnLater) else (None, None)
+    flip_at_ms = next((at_ms for at_ms in turns(seen, policy) if _differs(seen, at_ms, action, policy)), None)
     return Explanation(
         decision="decide_spawn",
         answer=type(action).__name__,
         at_ms=seen.now_ms,
         rules=(rule,),
         flip_at_ms=flip_at_ms,
-        flip_to=flip_to,
+        flip_to=None if flip_at_ms is None else type(decide_spawn(evolve(seen, now_ms=flip_at_ms), policy)).__name__,
     )
+
+
+def turns(seen: SpawnSnapshot, policy: SpawnPolicy) -> list[int]:
+    """The later instants at which the answer may be another one, in order."""
+    found: set[int] = set()
+    for death in seen.deaths:
+        at = evolve(seen, now_ms=death.died_at_ms)
+        found |= {death.died_at_ms, death.died_at_ms + _delay(at, policy)}
+    return sorted(at_ms for at_ms in found if at_ms > seen.now_ms)
+
+
+def _differs(seen: SpawnSnapshot, at_ms: int, action: SpawnAction, policy: SpawnPolicy) -> bool:
+    return type(decide_spawn(evolve(seen, now_ms=at_ms), policy)) is not type(action)
+
+
+def _past(seen: SpawnSnapshot) -> tuple[Death, ...]:
+    return tuple(death for death in seen.deaths if death.died_at_ms <= seen.now_ms)
 
 
 def _fruitless(seen: SpawnSnapshot, policy: SpawnPolicy) -> int:
     count = 0
-    for death in reversed(seen.deaths):
+    for death in reversed(_past(seen)):
         if death.progressed or death.died_at_ms - death.spawned_at_ms >= policy.healthy_ms:
             break
         count += 1

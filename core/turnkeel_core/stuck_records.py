@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from turnkeel_core.facts import Claim, DeclaredTool, Waiting
+from turnkeel_core.facts import Claim, DeclaredTool, Sleep, Waiting
 
 
 @frozen(kw_only=True)
@@ -14,7 +14,8 @@ class StuckSnapshot:
     Of an instant that is not known, None skips the rules that need it. `spawned_at_ms` None: the incarnation is
     unknown, all evidence counts. `outbound_at_ms` is the last write to the outbound store. `progress_at_ms` is the
     last output, tool change or ack. `due_since_ms` is since when a message that the container can see is due; None
-    if none is. `resumed_at_ms` is when the machine was last found to have slept (`decide_grace`).
+    if none is. `place_wanted`: another session waits for this container's place to run. `sleeps` are the sleeps of the
+    machine that may lie in the times given (`decide_grace`): they count as no silence.
     """
 
     now_ms: int
@@ -27,7 +28,8 @@ class StuckSnapshot:
     waiting: Waiting | None = None
     due_since_ms: int | None = None
     last_activity_at_ms: int | None = None
-    resumed_at_ms: int | None = None
+    place_wanted: bool = False
+    sleeps: tuple[Sleep, ...] = ()
 
 
 @frozen

@@ -117,7 +117,7 @@ def _unclaimed(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
         return _skipped("unclaimed", "nothing is due", facts)
     if seen.spawned_at_ms is None:
         return _skipped("unclaimed", "the spawn is unknown", facts)
-    if seen.claims:
+    if _own_claims(seen):
         return _skipped("unclaimed", "a message is claimed", facts)
     start_ms = max(seen.due_since_ms, seen.spawned_at_ms)
     if seen.progress_at_ms is not None:
@@ -128,11 +128,12 @@ def _unclaimed(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
 
 
 def _idle(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
-    start_ms, limit_ms = seen.last_activity_at_ms, policy.idle_stop_ms
-    facts = (Fact("last_activity_at_ms", start_ms), Fact("due_since_ms", seen.due_since_ms))
+    start_ms = seen.last_activity_at_ms
+    limit_ms = min(policy.idle_stop_ms, policy.idle_yield_ms) if seen.place_wanted else policy.idle_stop_ms
+    facts = (Fact("last_activity_at_ms", start_ms), Fact("place_wanted", seen.place_wanted))
     if start_ms is None:
         return _skipped("idle", "the last activity is unknown", facts)
-    if seen.claims:
+    if _own_claims(seen):
         return _skipped("idle", "a message is claimed", facts)
     if seen.due_since_ms is not None:
         return _skipped("idle", "a message is due", facts)
@@ -170,8 +171,8 @@ def _hold(rule: str, seen: StuckSnapshot, policy: StuckPolicy) -> tuple[int, Lit
     """Until when silence does not count: one tolerance after the machine slept, or after a declared wait ended."""
     tolerance_ms = _tolerance(seen, policy)
     holds: list[tuple[int, Literal["waiting", "resumed"]]] = []
-    if seen.resumed_at_ms is not None:
-        holds.append((seen.resumed_at_ms + tolerance_ms, "resumed"))
+    if seen.sleeps:
+        holds.append((max(sleep.resumed_at_ms for sleep in seen.sleeps) + tolerance_ms, "resumed"))
     waiting = seen.waiting
     if waiting is not None and rule != "run" and not _older(waiting.since_at_ms, 1, seen.spawned_at_ms):
         end_at_ms = waiting.since_at_ms + policy.waiting_limit_ms
@@ -179,6 +180,11 @@ def _hold(rule: str, seen: StuckSnapshot, policy: StuckPolicy) -> tuple[int, Lit
             end_at_ms = min(end_at_ms, waiting.until_at_ms)
         holds.append((end_at_ms + tolerance_ms, "waiting"))
     return max(holds, default=None)
+
+
+def _asleep(start_ms: int, seen: StuckSnapshot) -> int:
+    """How much of the time since `start_ms` the machine slept: nobody could have made progress then."""
+    return sum(min(sleep.gap_ms, max(sleep.resumed_at_ms - start_ms, 0)) for sleep in seen.sleeps)
 
 
 def _tried(rule: str, because: str, facts: tuple[Fact, ...], subject: str | None = None) -> RuleTried:
@@ -192,8 +198,11 @@ def _skipped(rule: str, because: str, facts: tuple[Fact, ...], subject: str | No
 def _timed(
     tried: RuleTried, start_ms: int, limit_ms: int, action: StuckAction, seen: StuckSnapshot, policy: StuckPolicy
 ) -> Rule:
-    fires_after_ms = start_ms + limit_ms
+    asleep_ms = _asleep(start_ms, seen)
+    fires_after_ms = start_ms + limit_ms + asleep_ms
     limits: tuple[Fact, ...] = (Fact("limit_ms", limit_ms),)
+    if asleep_ms:
+        limits += (Fact("asleep_ms", asleep_ms),)
     hold = _hold(tried.rule, seen, policy)
     held: Literal["waiting", "resumed"] | None = None
     if hold is not None and hold[0] > fires_after_ms:

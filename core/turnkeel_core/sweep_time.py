@@ -5,7 +5,7 @@ from typing import TypeAlias
 from attrs import evolve
 
 from turnkeel_core.policy import SweepPolicy
-from turnkeel_core.spawn import SpawnLater, SpawnSnapshot, decide_spawn
+from turnkeel_core.spawn import SpawnSnapshot, turns
 from turnkeel_core.stuck import explain_stuck_action
 from turnkeel_core.stuck_records import (
     KillIgnoringDue,
@@ -19,7 +19,6 @@ from turnkeel_core.stuck_records import (
     StuckAction,
     StuckSnapshot,
 )
-from turnkeel_core.sweep_charges import due_messages
 from turnkeel_core.sweep_plan import judged, sweep_actions
 from turnkeel_core.sweep_records import (
     ChargeAttempt,
@@ -91,22 +90,26 @@ def _instants(seen: SweepSnapshot, policy: SweepPolicy) -> list[int]:
         case ContainerUnknown():
             return []
         case NoContainer():
-            spawn = decide_spawn(SpawnSnapshot(now_ms=seen.now_ms, deaths=seen.container.deaths), policy.spawn)
-            starts = [spawn.at_ms] if isinstance(spawn, SpawnLater) else []
+            starts = turns(SpawnSnapshot(now_ms=seen.now_ms, deaths=seen.container.deaths), policy.spawn)
             claimed = {claim.message_id for claim in seen.container.orphans}
             return [*starts, *_dues(seen, policy), *_scheduled(seen, claimed)]
         case StuckSnapshot():
-            flip_at_ms = explain_stuck_action(judged(seen, seen.container, policy), policy.stuck).flip_at_ms
+            facts = judged(seen, seen.container, policy)
+            flip_at_ms = explain_stuck_action(facts, policy.stuck).flip_at_ms
             flips = [] if flip_at_ms is None else [flip_at_ms]
             claimed = {claim.message_id for claim in seen.container.claims}
-            # Once a message is due, a later one changes nothing for a running container.
-            dues = [] if due_messages(seen, policy) else _dues(seen, policy)
-            return [*flips, *dues, *_scheduled(seen, claimed)]
+            return [*flips, *_dues(seen, policy, facts.due_since_ms), *_scheduled(seen, claimed)]
 
 
-def _dues(seen: SweepSnapshot, policy: SweepPolicy) -> list[int]:
-    step = policy.due_resolution_ms
-    return [message.due_at_ms // step * step for message in seen.messages if message.due_at_ms is not None]
+def _dues(seen: SweepSnapshot, policy: SweepPolicy, due_since_ms: int | None = None) -> list[int]:
+    """When messages become due; beside work that is due already only what waited longer than that."""
+    step, instants = policy.due_resolution_ms, list[int]()
+    for message in seen.messages:
+        since_ms = message.due_at_ms if message.since_at_ms is None else message.since_at_ms
+        longer = due_since_ms is None or (since_ms is not None and since_ms < due_since_ms)
+        if message.due_at_ms is not None and longer:
+            instants.append(message.due_at_ms // step * step)
+    return instants
 
 
 def _scheduled(seen: SweepSnapshot, claimed: set[str]) -> list[int]:

@@ -11,6 +11,7 @@ from turnkeel_core import (
     KillOverRunLimit,
     KillStaleClaim,
     LeaveAlone,
+    Sleep,
     StopIdle,
     StuckPolicy,
     StuckSnapshot,
@@ -62,7 +63,10 @@ containers = st.builds(
     waiting=st.none() | waits,
     due_since_ms=maybe,
     last_activity_at_ms=maybe,
-    resumed_at_ms=maybe,
+    sleeps=st.lists(
+        st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2
+    ).map(tuple),
+    place_wanted=st.booleans(),
 )
 policies = st.builds(
     StuckPolicy,
@@ -135,7 +139,7 @@ def shifted(record, by_ms):
     for name, value in asdict(record, recurse=False).items():
         if value is not None and (name.endswith("_at_ms") or name in instants_of):
             changes[name] = value + by_ms
-        elif isinstance(value, tuple) and name == "claims":
+        elif isinstance(value, tuple) and name in {"claims", "sleeps"}:
             changes[name] = tuple(shifted(claim, by_ms) for claim in value)
         elif isinstance(value, DeclaredTool | Waiting):
             changes[name] = shifted(value, by_ms)

@@ -16,6 +16,7 @@ from turnkeel_core import (
     OpenMessage,
     Recurring,
     RetryPolicy,
+    Sleep,
     SpawnLater,
     SpawnNow,
     SpawnPolicy,
@@ -65,7 +66,10 @@ running = st.builds(
     progress_at_ms=maybe,
     waiting=st.none() | st.builds(Waiting, reason=st.just("approval"), since_at_ms=instants, until_at_ms=maybe),
     last_activity_at_ms=maybe,
-    resumed_at_ms=maybe,
+    sleeps=st.lists(
+        st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2
+    ).map(tuple),
+    place_wanted=st.booleans(),
 )
 absent = st.builds(
     NoContainer,
@@ -176,15 +180,20 @@ def test_the_explanation_names_the_actions_of_the_plan(seen, policy):
 
 @LAW
 @given(st.builds(SpawnSnapshot, now_ms=instants, deaths=histories), spawn_policies)
-def test_a_late_start_may_happen_at_its_instant_and_not_before(seen, policy):
+def test_a_start_turns_at_the_named_instant_and_not_before(seen, policy):
     action, why = decide_spawn(seen, policy), explain_spawn(seen, policy)
 
-    assert (why.answer, why.flip_at_ms) == (type(action).__name__, getattr(action, "at_ms", None))
-    if isinstance(action, SpawnNow):
-        assert decide_spawn(evolve(seen, now_ms=seen.now_ms + YEAR), policy) == action
+    def at(now_ms):
+        return type(decide_spawn(evolve(seen, now_ms=now_ms), policy))
+
+    assert why.answer == type(action).__name__
+    if why.flip_at_ms is None:
+        assert at(seen.now_ms + 1) is at(seen.now_ms + YEAR) is type(action)
     else:
-        assert decide_spawn(evolve(seen, now_ms=action.at_ms - 1), policy) == action
-        assert decide_spawn(evolve(seen, now_ms=action.at_ms), policy) == SpawnNow(action.fruitless)
+        assert at(why.flip_at_ms - 1) is type(action)
+        assert at(why.flip_at_ms) is not type(action)
+    if isinstance(action, SpawnLater):
+        assert why.flip_at_ms is not None and why.flip_at_ms <= action.at_ms
 
 
 @LAW

@@ -232,3 +232,12 @@ def test_the_jump_that_counts_as_sleep_is_the_policys():
     clocks = ClockSnapshot(previous_wall_ms=0, previous_mono_ms=0, now_ms=2, now_mono_ms=0)
 
     assert decide_grace(clocks, SuspendPolicy(jump_ms=1)) == GiveGrace(2, 2)
+
+
+def test_a_death_in_the_future_of_a_clock_set_back_delays_nothing():
+    later = 10_800_000
+    deaths = tuple(Death(spawned_at_ms=at - 1, died_at_ms=at, progressed=False) for at in (later, later + 1, later + 2))
+    seen = SpawnSnapshot(now_ms=1_000, deaths=deaths)
+    assert decide_spawn(seen) == SpawnNow(0)
+    # When the clock is there again, the second death in a row is answered as ever.
+    assert explain_spawn(seen).flip_at_ms == later + 1

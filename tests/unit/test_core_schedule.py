@@ -147,6 +147,11 @@ CHANGES = [
         ["2026-03-08T07:00"],
     ),
     (
+        "asked in the last second before the gap, the hour after it is not entered late",
+        "*/30 3 * * *", "America/New_York", "2026-03-08T06:59:59",
+        ["2026-03-08T07:00", "2026-03-08T07:30"],
+    ),
+    (
         "a fixed time that is missing fires at the first instant after the gap",
         "30 2 * * *", "America/New_York", "2026-03-08T06:00",
         ["2026-03-08T07:00", "2026-03-09T06:30"],

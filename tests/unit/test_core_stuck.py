@@ -16,6 +16,7 @@ from turnkeel_core import (
     KillOverRunLimit,
     KillStaleClaim,
     LeaveAlone,
+    Sleep,
     StopIdle,
     StuckPolicy,
     StuckSnapshot,
@@ -195,19 +196,19 @@ BOUNDARIES = [
     ),
     (
         "a machine that slept gives one tolerance from the moment it woke",
-        seen(heartbeat_at_ms=ago(8 * 60 * MIN), resumed_at_ms=ago(MIN)),
+        seen(heartbeat_at_ms=ago(8 * 60 * MIN), sleeps=(Sleep(resumed_at_ms=ago(MIN), gap_ms=0),)),
         DEFAULT,
         KillOverCeiling(8 * 60 * MIN + 1, 30 * MIN),
     ),
     (
         "a running tool lengthens the grace after a sleep",
-        seen(claims=(claim(60 * MIN),), resumed_at_ms=ago(5 * MIN), tool=tool(5 * MIN, age_ms=60 * MIN)),
+        seen(claims=(claim(60 * MIN),), sleeps=(Sleep(resumed_at_ms=ago(5 * MIN), gap_ms=0),), tool=tool(5 * MIN, age_ms=60 * MIN)),
         DEFAULT,
         KillStaleClaim("m1", 60 * MIN + 1, 5 * MIN),
     ),
     (
         "a sleep postpones the run limit too",
-        seen(claims=(claim(60 * MIN),), heartbeat_at_ms=NOW, resumed_at_ms=ago(MIN)),
+        seen(claims=(claim(60 * MIN),), heartbeat_at_ms=NOW, sleeps=(Sleep(resumed_at_ms=ago(MIN), gap_ms=0),)),
         RUN_LIMIT,
         KillOverRunLimit("m1", 60 * MIN + 1, 10 * MIN),
     ),
@@ -362,14 +363,14 @@ LEFT_ALONE = [
     ),
     (
         "a machine that slept excuses a silent night",
-        seen(heartbeat_at_ms=ago(LONG_AGO), resumed_at_ms=NOW),
+        seen(heartbeat_at_ms=ago(LONG_AGO), sleeps=(Sleep(resumed_at_ms=NOW, gap_ms=0),)),
         DEFAULT,
         "resumed",
         NOW + MIN + 1,
     ),
     (
         "an excuse counts to its last millisecond",
-        seen(heartbeat_at_ms=ago(LONG_AGO), resumed_at_ms=ago(MIN)),
+        seen(heartbeat_at_ms=ago(LONG_AGO), sleeps=(Sleep(resumed_at_ms=ago(MIN), gap_ms=0),)),
         DEFAULT,
         "resumed",
         NOW + 1,
@@ -379,7 +380,7 @@ LEFT_ALONE = [
         seen(
             claims=(claim(20 * MIN),),
             waiting=Waiting(reason="rate limit", since_at_ms=ago(19 * MIN), until_at_ms=NOW + MIN),
-            resumed_at_ms=NOW,
+            sleeps=(Sleep(resumed_at_ms=NOW, gap_ms=0),),
         ),
         DEFAULT,
         "waiting",
@@ -528,7 +529,7 @@ def test_the_explanation_names_every_rule_and_stops_at_the_one_that_fired():
 
 
 def test_the_explanation_says_until_when_a_limit_is_held_back():
-    facts = seen(heartbeat_at_ms=ago(LONG_AGO), resumed_at_ms=NOW)
+    facts = seen(heartbeat_at_ms=ago(LONG_AGO), sleeps=(Sleep(resumed_at_ms=NOW, gap_ms=0),))
 
     ceiling = explain_stuck_action(facts).rules[0]
 
@@ -542,3 +543,35 @@ def test_the_explanation_says_until_when_a_limit_is_held_back():
 def test_a_negative_limit_is_refused_by_name(limit):
     with pytest.raises(ValueError, match=limit):
         StuckPolicy(**{limit: -1})
+
+
+@pytest.mark.parametrize(
+    ("slept_ms", "silent_ms", "killed"),
+    [
+        pytest.param(0, 30 * MIN + 1, True, id="awake all the time: 30 min and a moment are a hang"),
+        pytest.param(120 * MIN, 150 * MIN, False, id="two hours of them slept: 30 min exactly are tolerated"),
+        pytest.param(120 * MIN, 150 * MIN + 1, True, id="two hours of them slept: one millisecond more is a hang"),
+        pytest.param(500 * MIN, 40 * MIN, False, id="a sleep that began before the claim counts from the claim on"),
+    ],
+)
+def test_the_time_asleep_is_no_silence(slept_ms, silent_ms, killed):
+    facts = seen(
+        claims=(claim(silent_ms),),
+        heartbeat_at_ms=NOW,
+        progress_at_ms=NOW - silent_ms,
+        sleeps=(Sleep(resumed_at_ms=NOW - 5 * MIN, gap_ms=slept_ms),),
+    )
+    assert isinstance(decide_stuck_action(facts), KillNoProgress) == killed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "idle_ms", "stopped"),
+    [
+        pytest.param(False, 15 * MIN, False, id="nobody waits: warm for 15 min"),
+        pytest.param(True, 1_000, False, id="somebody waits: one second is left alone"),
+        pytest.param(True, 1_001, True, id="somebody waits: then the place is given up"),
+    ],
+)
+def test_an_idle_container_gives_its_place_to_one_that_waits(wanted, idle_ms, stopped):
+    facts = seen(heartbeat_at_ms=NOW, last_activity_at_ms=NOW - idle_ms, place_wanted=wanted)
+    assert isinstance(decide_stuck_action(facts), StopIdle) == stopped

@@ -1,4 +1,4 @@
-"""Which answers of the core are known to be wrong? Each is marked; the mark goes when the fault does."""
+"""Which wrong answers of the core were found, and stay mended?"""
 
 from datetime import UTC
 
@@ -27,7 +27,6 @@ def beating(*messages):
     return SweepSnapshot(now_ms=NOW, incarnation=1, messages=messages, container=container)
 
 
-@pytest.mark.xfail(reason="sweep_time takes a message for a first poll for one that the running container may take")
 def test_work_that_becomes_due_beside_a_message_for_a_first_poll_is_seen_in_time():
     later = OpenMessage(message_id="later", due_at_ms=NOW + 5_000, since_at_ms=NOW + 5_000)
 
@@ -36,7 +35,6 @@ def test_work_that_becomes_due_beside_a_message_for_a_first_poll_is_seen_in_time
     assert plan.next_change_at_ms == NOW + 5_000 + 30 * MIN + 1
 
 
-@pytest.mark.xfail(reason="sweep_time takes a due message stamped in the future for the oldest work there will be")
 def test_a_message_stamped_in_the_future_does_not_hide_work_that_becomes_due_before():
     skewed = OpenMessage(message_id="skewed", since_at_ms=NOW + 20_000)
     later = OpenMessage(message_id="later", due_at_ms=NOW + 5_000, since_at_ms=NOW + 5_000)
@@ -44,7 +42,6 @@ def test_a_message_stamped_in_the_future_does_not_hide_work_that_becomes_due_bef
     assert plan_sweep(beating(skewed, later)).next_change_at_ms == NOW + 5_000 + 30 * MIN + 1
 
 
-@pytest.mark.xfail(reason="stuck_rules asks all claims, not only those of this incarnation (DESIGN §4.1)")
 @pytest.mark.parametrize(
     ("facts", "action"),
     [
@@ -59,7 +56,6 @@ def test_a_claim_of_an_earlier_incarnation_excuses_nothing(facts, action):
     assert decide_stuck_action(seen) == action
 
 
-@pytest.mark.xfail(reason="schedule refuses LW alone, not in a list or with a step")
 @pytest.mark.parametrize("days", ["LW,1", "1,LW", "LW/2"])
 def test_the_last_weekday_is_refused_wherever_it_stands(days):
     assert isinstance(next_cron_run(f"0 0 {days} * *", UTC, NOW), CronRefused)
