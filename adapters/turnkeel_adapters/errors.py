@@ -41,6 +41,18 @@ _MEANING: Final[dict[FaultKind, str]] = {
 class AdapterError(Exception):
     """Something outside this program did not work; the text says what, whose fault it is and what to do."""
 
+    @property
+    def subject(self) -> str:
+        """The name of the file it is about, if it is about one."""
+        path = getattr(self, "path", None)
+        return path.name if isinstance(path, Path) else "files"
+
+    @property
+    def category(self) -> str:
+        """One word for the fault."""
+        kind = getattr(self, "kind", None)
+        return kind if isinstance(kind, str) else type(self).__name__
+
 
 class SessionFault(AdapterError):
     """A session file cannot be used; `kind` tells the cause apart, `detail` is what was seen."""

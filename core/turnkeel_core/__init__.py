@@ -33,6 +33,7 @@ from turnkeel_core.stuck_records import (
 )
 from turnkeel_core.suspend import ClockSnapshot, GiveGrace, GraceAction, KeepJudging, decide_grace, explain_grace
 from turnkeel_core.sweep import explain_sweep, plan_sweep
+from turnkeel_core.sweep_charges import work_left
 from turnkeel_core.sweep_records import (
     AfterStop,
     Blocked,
@@ -131,4 +132,5 @@ __all__ = [
     "explain_sweep",
     "plan_starts",
     "plan_sweep",
+    "work_left",
 ]

@@ -41,7 +41,7 @@ RetryAction: TypeAlias = RetryAt | GiveUp
 
 
 def decide_retry(seen: RetrySnapshot, policy: RetryPolicy = RetryPolicy()) -> RetryAction:
-    """Backoff of base × 2^tries, whole seconds as the store keeps them, until the tries are used up.
+    """Backoff of base × 2^tries until the tries are used up; the store may keep whole seconds of it.
 
     Source: spec/nanoclaw.md §5.3 (5, 10, 20, 40, 80 s; failed at the sixth).
     """

@@ -61,6 +61,17 @@ def due_messages(seen: SweepSnapshot, policy: SweepPolicy) -> list[OpenMessage]:
     ]
 
 
+def work_left(seen: SweepSnapshot) -> bool:
+    """Is a message due or waiting for another try? Work of a later day is none."""
+    return any(
+        message.status == "pending"
+        and message.triggers
+        and not message.never_due
+        and (message.due_at_ms is None or message.due_at_ms <= seen.now_ms or (message.tries or 0) > 0)
+        for message in seen.messages
+    )
+
+
 def _retry(seen: SweepSnapshot, tries: int, policy: SweepPolicy) -> RetryAction:
     attempt = RetrySnapshot(now_ms=seen.now_ms, tries=tries, random_permille=seen.random_permille)
     return decide_retry(attempt, policy.retry)

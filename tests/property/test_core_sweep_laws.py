@@ -1,7 +1,7 @@
 """Which laws hold for every pass over a session? Small limits make the instants meet often."""
 
 from attrs import evolve, fields, has
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnkeel_core import (
@@ -142,18 +142,9 @@ def look(seen, now_ms, policy):
     return outline(plan_sweep(evolve(seen, now_ms=now_ms), policy).actions)
 
 
-def has_open_fault(seen):
-    """The two faults of tests/unit/test_core_open_faults.py that a running container's next look still has."""
-    skewed = (m.since_at_ms is not None and m.since_at_ms > (m.due_at_ms or seen.now_ms) for m in seen.messages)
-    return isinstance(seen.container, StuckSnapshot) and (
-        any(skewed) or any(message.first_poll_only for message in seen.messages)
-    )
-
-
 @MANY
 @given(sessions(), policies, st.data())
 def test_the_plan_changes_at_its_instant_and_not_before(seen, policy, data):
-    assume(not has_open_fault(seen))
     plan = plan_sweep(seen, policy)
     now, change_ms = outline(plan.actions), plan.next_change_at_ms
 

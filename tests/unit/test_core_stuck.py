@@ -202,7 +202,11 @@ BOUNDARIES = [
     ),
     (
         "a running tool lengthens the grace after a sleep",
-        seen(claims=(claim(60 * MIN),), sleeps=(Sleep(resumed_at_ms=ago(5 * MIN), gap_ms=0),), tool=tool(5 * MIN, age_ms=60 * MIN)),
+        seen(
+            claims=(claim(60 * MIN),),
+            sleeps=(Sleep(resumed_at_ms=ago(5 * MIN), gap_ms=0),),
+            tool=tool(5 * MIN, age_ms=60 * MIN),
+        ),
         DEFAULT,
         KillStaleClaim("m1", 60 * MIN + 1, 5 * MIN),
     ),

@@ -8,7 +8,7 @@ from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
 from turnkeel_adapters.state.incarnations import Incarnation
 
-from turnkeel.host.look import handle_of, read_files
+from turnkeel.host.look import read_files
 
 
 class Files:
@@ -77,7 +77,7 @@ RUNNING = Incarnation(
 
 
 def test_a_running_incarnation_has_a_handle_with_its_whole_identity():
-    handle = handle_of(RUNNING)
+    handle = RUNNING.handle
     assert (handle.session, handle.incarnation, handle.runtime, handle.container_id, handle.spawned_at_ms) == (
         "main/a",
         3,
@@ -95,4 +95,4 @@ NO_HANDLE = {
 
 @pytest.mark.parametrize("changes", NO_HANDLE.values(), ids=NO_HANDLE.keys())
 def test_nothing_can_be_asked_of_what_is_dead_or_was_never_identified(changes):
-    assert handle_of(evolve(RUNNING, **changes)) is None
+    assert evolve(RUNNING, **changes).handle is None

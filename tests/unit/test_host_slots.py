@@ -31,15 +31,27 @@ def test_a_place_that_is_held_is_given_again_at_no_cost(slots):
 def test_the_first_in_the_queue_is_told_of_a_free_place_and_nobody_overtakes_it(slots, poked):
     for session in "abcd":
         slots.take(session, 0)
+    poked.clear()
     slots.give_back("a", 0)
     assert poked == ["c"]
     assert slots.take("d", 0) is False
     assert slots.take("c", 0) is True
 
 
+def test_those_who_run_are_told_that_somebody_waits_for_a_place(slots, poked):
+    slots.take("a", 0)
+    slots.take("b", 0)
+    assert (poked, slots.wanted) == ([], False)
+    slots.take("c", 0)
+    assert (poked, slots.wanted) == (["a", "b"], True)
+    slots.give_back("c", 0)
+    assert slots.wanted is False
+
+
 def test_who_leaves_the_queue_is_passed_over(slots, poked):
     for session in "abcd":
         slots.take(session, 0)
+    poked.clear()
     slots.give_back("c", 0)
     assert poked == []
     slots.give_back("b", 0)

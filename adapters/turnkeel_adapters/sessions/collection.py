@@ -1,7 +1,9 @@
 """Which stores does a host get for the sessions of its data directory?"""
 
+import os
 from pathlib import Path
 
+from turnkeel_adapters.sessions.connect import BUSY_TIMEOUT_MS, ensure_schema
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.store import FileSessionStore
 from turnkeel_adapters.sessions.tree import SessionTree, TreeListing
@@ -10,9 +12,13 @@ from turnkeel_adapters.sessions.tree import SessionTree, TreeListing
 class FileSessions:
     """The sessions below a data directory, by their texts (`group/name`)."""
 
-    def __init__(self, data_dir: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, data_dir: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS
+    ) -> None:
+        """`busy_timeout_ms` is how long a call waits for a locked file."""
         self.tree = SessionTree(data_dir)
         self._read_only = read_only
+        self._busy_timeout_ms = busy_timeout_ms
 
     def find(self) -> TreeListing:
         """All sessions by their folders."""
@@ -24,4 +30,11 @@ class FileSessions:
 
     def store(self, session: str) -> FileSessionStore:
         """The store of one session; SessionFault if its place is a link, BadSessionName if it cannot be one."""
-        return FileSessionStore(self.tree.folder(SessionName.parse(session)), read_only=self._read_only)
+        folder = self.tree.folder(SessionName.parse(session))
+        return FileSessionStore(folder, read_only=self._read_only, busy_timeout_ms=self._busy_timeout_ms)
+
+    def complete(self, session: str) -> None:
+        """Make the outbound.db that a container needs and did not find; one that is there stays as it is."""
+        outbound = self.store(session).folder / "outbound.db"
+        if not os.path.lexists(outbound):
+            ensure_schema(outbound, "outbound")

@@ -153,3 +153,9 @@ class FolderSignature:
     inbound: FileStamp | None
     outbound: FileStamp | None
     heartbeat_at_ms: int | None
+
+    @property
+    def written_at_ms(self) -> int:
+        """When the newer of the two files was written; 0 without files."""
+        stamps = (self.inbound, self.outbound)
+        return max((stamp.mtime_ns // 1_000_000 for stamp in stamps if stamp is not None), default=0)

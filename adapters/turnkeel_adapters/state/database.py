@@ -129,3 +129,5 @@ def _told(path: Path) -> Generator[None, None, None]:
         raise StateFault(path, f"cannot be opened: does the folder exist, and may this user write it? ({error})") from error
     except apsw.IOError as error:
         raise StateFault(path, f"the operating system reported an error: check the disk ({error})") from error
+    except apsw.SQLError as error:
+        raise StateFault(path, f"its tables are not those this turnkeel made: use the right version ({error})") from error

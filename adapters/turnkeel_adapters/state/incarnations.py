@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias, cast
 
 from attrs import frozen
 
+from turnkeel_adapters.runners.records import Handle
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_core import Death
@@ -28,6 +29,19 @@ class Incarnation:
     exit_signal: int | None = None
     ending: Ending | None = None
     progressed: bool | None = None
+
+    @property
+    def handle(self) -> Handle | None:
+        """The container that this record says is running; None if it is dead or never got an identity."""
+        if self.state == "dead" or self.container_id is None or self.runtime is None:
+            return None
+        return Handle(
+            runtime=self.runtime,
+            container_id=self.container_id,
+            session=self.session,
+            incarnation=self.number,
+            spawned_at_ms=self.spawned_at_ms,
+        )
 
 
 _Row: TypeAlias = tuple[

@@ -108,4 +108,11 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE INDEX journal_session ON journal (session, id);
     """,
+    """
+    CREATE TABLE pause (
+        session TEXT PRIMARY KEY,
+        reason TEXT,
+        since_at_ms INTEGER NOT NULL
+    ) STRICT;
+    """,
 )

@@ -61,6 +61,16 @@ class Notes:
         with self._database.transaction() as db:
             db.execute("DELETE FROM fault WHERE session = ? AND subject = ?", (session, subject))
 
+    def turn_faults(
+        self, session: str, gone: frozenset[str], come: dict[str, tuple[str, str]], at_ms: int
+    ) -> None:
+        """Clear the faults in `gone` and keep those that have `come` (subject: kind, detail), in one transaction."""
+        with self._database.transaction():
+            for subject in gone:
+                self.clear_fault(session, subject)
+            for subject, (kind, detail) in come.items():
+                self.report_fault(session, subject, kind, detail, at_ms)
+
     def clear(self) -> None:
         """A host begins: faults and holds of the one before are seen again, or gone. Parked crons stay."""
         with self._database.transaction() as db:

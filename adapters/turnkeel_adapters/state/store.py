@@ -10,6 +10,7 @@ from turnkeel_adapters.state.dead import DeadRecords
 from turnkeel_adapters.state.incarnations import Incarnations
 from turnkeel_adapters.state.journal import Journal
 from turnkeel_adapters.state.notes import Notes
+from turnkeel_adapters.state.pauses import Pauses
 from turnkeel_adapters.state.registry import Registry
 
 FILE_NAME: Final = "turnkeel.db"
@@ -24,6 +25,7 @@ class HostState:
         self.charges = Charges(self.database)
         self.dead = DeadRecords(self.database)
         self.notes = Notes(self.database)
+        self.pauses = Pauses(self.database)
         self.journal = Journal(self.database)
         self.registry = Registry(self.database)
 

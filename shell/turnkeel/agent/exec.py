@@ -139,7 +139,9 @@ def _work_on(agent: Agent, message: Message, order: ExecOrder) -> int:
             agent.fail(message, reason, detail)
         case TryAgain(reason, detail, exit_code):
             agent.note_attempt(message, reason, detail)
-            report(f"message {message.id}: {reason}; left for the host to try again")
+            words = detail.strip().splitlines()
+            last = f" ({words[-1]:.200})" if words else ""
+            report(f"message {message.id}: {reason}{last}; left for the host to try again")
             return exit_code
     return 0
 

@@ -41,7 +41,7 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
             log_max_bytes=config.host.log_max_bytes,
             log_keep=config.host.log_keep,
         )
-        sessions = FileSessions(data_dir)
+        sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms)
         try:
             yield Host(
                 HostPorts(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from turnkeel.cli.errors import WRONG_USAGE
 from turnkeel.cli.place import data_dir_of
@@ -16,7 +16,6 @@ Command: TypeAlias = Callable[..., object]
 def _at_least_one(_: object, value: int) -> None:
     if value < 1:
         raise ValueError("Must be at least 1.")
-
 
 
 Data: TypeAlias = Annotated[
@@ -31,6 +30,9 @@ Agent: TypeAlias = Annotated[
 AgentRunner: TypeAlias = Annotated[
     str | None, Parameter(help="A program that speaks the session contract itself.", show_default=False)
 ]
+Session: TypeAlias = Annotated[str, Parameter(help="NAME or GROUP/NAME.")]
+OneSession: TypeAlias = Annotated[str | None, Parameter(help="NAME or GROUP/NAME.", show_default=False)]
+Every: TypeAlias = Annotated[bool, Parameter(name="--all", negative="", help="Every session, those to come as well.")]
 
 
 def chat(
@@ -109,11 +111,71 @@ def status(
     limit: Limit = 100,
     after: Annotated[str | None, Parameter(help="Go on after this session.", show_default=False)] = None,
     json: Json = False,
+    watch: Annotated[bool, Parameter(negative="", help="Show it again and again; q or Ctrl-C ends.")] = False,
+    interval: Annotated[float, Parameter(help="With --watch: seconds between two looks.")] = 2.0,
 ) -> int:
     """Show whether a host is at work and how each session is."""
+    if watch:
+        from turnkeel.cli.watch import watch as watching
+
+        return watching(data, limit=limit, after=after, json=json, interval=interval)
     from turnkeel.cli.status import status as command
 
     return command(data, limit=limit, after=after, json=json)
+
+
+def pause(
+    session: OneSession = None,
+    /,
+    *,
+    every: Every = False,
+    reason: Annotated[str | None, Parameter(help="Shown by status.", show_default=False)] = None,
+    data: Data = None,
+) -> int:
+    """Start no new container for a session, or for any; one that runs goes on."""
+    from turnkeel.cli.pause import pause as command
+
+    return command(session, data, every=every, reason=reason)
+
+
+def resume(session: OneSession = None, /, *, every: Every = False, data: Data = None) -> int:
+    """End a pause."""
+    from turnkeel.cli.pause import resume as command
+
+    return command(session, data, every=every)
+
+
+session_app = App(name="session", help="Close a session, open it again, or delete it for good.")
+
+
+@session_app.command(name="close")
+def session_close(session: Session, /, *, data: Data = None) -> int:
+    """Start no container for a session any more and refuse messages for it."""
+    from turnkeel.cli.session import close as command
+
+    return command(session, data)
+
+
+@session_app.command(name="open")
+def session_open(session: Session, /, *, data: Data = None) -> int:
+    """Take a closed session up again."""
+    from turnkeel.cli.session import reopen as command
+
+    return command(session, data)
+
+
+@session_app.command(name="delete")
+def session_delete(
+    session: Session,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
+    data: Data = None,
+) -> int:
+    """Remove a closed session for good: its messages, files, logs and records."""
+    from turnkeel.cli.session import delete as command
+
+    return command(session, data, yes=yes)
 
 
 def sweep(
@@ -165,6 +227,13 @@ def check(
     return command(data, config=config, explain=explain, json=json)
 
 
+def doctor(*, data: Data = None, config: Config = None, agent: Agent = None, json: Json = False) -> int:
+    """Check this machine and the data directory. Reads only, but for a small folder it writes there and removes."""
+    from turnkeel.cli.doctor import doctor as command
+
+    return command(data, config=config, agent=agent, json=json)
+
+
 def decide(
     *, explain: Annotated[bool, Parameter(negative="", help="Add the explanation of each decision.")] = False
 ) -> int:
@@ -185,4 +254,19 @@ def demo() -> int:
     raise AssertionError("replaced by the demonstration's own function before it is called")
 
 
-ALL: Final[tuple[Command, ...]] = (chat, run, send, show, status, sweep, why, check, decide, agent)
+ALL: Final[tuple[Command, ...]] = (
+    chat,
+    run,
+    send,
+    show,
+    status,
+    pause,
+    resume,
+    session_app,
+    sweep,
+    why,
+    check,
+    doctor,
+    decide,
+    agent,
+)

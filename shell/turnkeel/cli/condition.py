@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from turnkeel.host.look import View
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.notes import Hold
+from turnkeel_adapters.state.pauses import Pause
 from turnkeel_core import (
     ContainerUnknown,
     LeaveAlone,
@@ -21,7 +22,7 @@ from turnkeel_core import (
 )
 from turnkeel_core.sweep_charges import due_messages
 
-State: TypeAlias = Literal["running", "starting", "waiting", "due", "idle", "faulty", "closed"]
+State: TypeAlias = Literal["running", "starting", "paused", "waiting", "due", "idle", "faulty", "closed"]
 
 
 @frozen(kw_only=True)
@@ -30,6 +31,7 @@ class Condition:
 
     `due` counts messages that call for a container and that no live one holds, `claimed` those with a claim,
     `failed` rows that are given up, `dead` the open dead records; `tries` is the highest count of an open message.
+    `paused_since_at_ms` is set of every paused session, also of one whose container goes on.
     """
 
     session: str
@@ -51,6 +53,18 @@ class Condition:
     last_error: str | None = None
     last_error_at_ms: int | None = None
     faults: tuple[str, ...] = ()
+    paused_since_at_ms: int | None = None
+    paused_reason: str | None = None
+
+
+def with_pause(condition: Condition, pause: Pause | None) -> Condition:
+    """The same with its pause, which is the state of a session where nothing runs."""
+    if pause is None or condition.state == "closed":
+        return condition
+    noted = evolve(condition, paused_since_at_ms=pause.since_at_ms, paused_reason=pause.reason)
+    if condition.state not in ("due", "waiting", "idle"):
+        return noted
+    return evolve(noted, state="paused", reason=pause.reason, since_at_ms=pause.since_at_ms, until_at_ms=None)
 
 
 def condition_of(

@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from turnkeel.cli.condition import Condition, condition_of
+from turnkeel.cli.condition import Condition, condition_of, with_pause
 from turnkeel.cli.looking import Looker
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel_adapters.errors import SessionFault
@@ -26,9 +26,14 @@ class Conditions:
         self._open = {one.session: one for one in started if one.state == "running" or reading.host is not None}
         holds = patiently(state.notes.holds) if reading.host is not None else ()
         self._holds = {hold.session: hold for hold in holds}
+        self.pauses = patiently(state.pauses.paused)
 
     def of(self, session: str) -> Condition:
         """The session's condition; a fault of its files is a condition too."""
+        named = {pause.session: pause for pause in self.pauses}
+        return with_pause(self._of(session), named.get(session) or named.get(None))
+
+    def _of(self, session: str) -> Condition:
         faults = tuple(fault for fault in self.faults if fault.session == session)
         known = self._known(session, faults)
         if session in self._reading.closed:

@@ -42,6 +42,7 @@ class ProcessLauncher:
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         """The order for `session`'s container number `incarnation`."""
         folder = self.sessions.store(session).folder
+        self.sessions.complete(session)
         facts = {
             "TURNKEEL_SESSION": session,
             "TURNKEEL_SESSION_DIR": str(folder),

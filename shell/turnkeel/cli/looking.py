@@ -10,7 +10,7 @@ from attrs import evolve
 from turnkeel.cli.errors import CommandFailed
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.host.events import HostEvent
-from turnkeel.host.look import View, look
+from turnkeel.host.look import Situation, View, look
 from turnkeel.host.ports import HostPorts, Runner
 from turnkeel.host.ports import Sessions as SessionsPort
 from turnkeel_adapters.runners.errors import RunnerError
@@ -39,7 +39,7 @@ class Looker:
 
     def look(self, session: str) -> View:
         """The session now; SessionFault if its files cannot be read."""
-        return patiently(lambda: look(session, self._ports, self._ports.clock.read().wall_ms, None, None))
+        return patiently(lambda: look(session, self._ports, Situation(now_ms=self._ports.clock.read().wall_ms)))
 
 
 class SeenProcesses:
@@ -68,6 +68,12 @@ class SeenProcesses:
         if self._running is None:
             self._running, self._blind = self._see()
         return bool(self._running)
+
+    def runs(self, session: str) -> bool:
+        """Is a process of any of its containers seen?"""
+        if self._running is None:
+            self._running, self._blind = self._see()
+        return any(name == session for name, _ in self._running)
 
     def spawn(self, order: SpawnOrder) -> Handle:
         """Refuse."""

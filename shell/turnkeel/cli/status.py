@@ -98,6 +98,7 @@ def _document(
         "host": host_data(reading.host),
         "notes": reading.notes,
         "sessions": [asdict(condition) for condition in page],
+        "pauses": [asdict(pause) for pause in conditions.pauses],
         "next": following,
         "folders": [{"folder": str(fault.folder), "fault": fault.detail} for fault in reading.listing.faults],
         "other_faults": other,
@@ -115,6 +116,11 @@ def _print(
 ) -> None:
     print(host_line(reading.host, now_ms))
     print_notes(reading)
+    for pause in conditions.pauses:
+        if pause.session is None:
+            reason = "" if pause.reason is None else f" ({pause.reason})"
+            since = render_when(pause.since_at_ms, now_ms)
+            print(f"all sessions are paused since {since}{flat(reason)}; turnkeel resume --all ends it")
     if page:
         print_table(_COLUMNS, [_row(condition, now_ms) for condition in page])
     for folder in reading.listing.faults:
@@ -147,8 +153,10 @@ def _row(condition: Condition, now_ms: int) -> tuple[str, ...]:
 
 
 def state_words(condition: Condition, now_ms: int) -> str:
-    """`running 3`, `waiting: slot`, `waiting: backoff, in 8 s` …"""
+    """`running 3`, `waiting: slot`, `waiting: backoff, in 8 s`, `running 3, paused` …"""
     number = f" {condition.incarnation}" if condition.state in ("running", "starting") and condition.incarnation else ""
+    if condition.paused_since_at_ms is not None and condition.state != "paused":
+        number += ", paused"
     if condition.state == "faulty" or condition.reason is None:
         return f"{condition.state}{number}"
     until = "" if condition.until_at_ms is None else f", in {render_duration(max(0, condition.until_at_ms - now_ms))}"

@@ -17,7 +17,7 @@ from turnkeel.cli.sweep import chosen
 from turnkeel.host.act import act
 from turnkeel.host.boot import boot
 from turnkeel.host.events import FaultSeen, HostEvent
-from turnkeel.host.look import look
+from turnkeel.host.look import Situation, look
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.record import record
 from turnkeel_adapters.errors import AdapterError, SessionFault
@@ -120,7 +120,7 @@ def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits:
 
 def _pass(session: str, ports: HostPorts, policies: HostPolicies) -> tuple[str, ...]:
     """One pass; the messages that are due and wait."""
-    view = look(session, ports, ports.clock.read().wall_ms, "paused", None)
+    view = look(session, ports, Situation(now_ms=ports.clock.read().wall_ms, blocked="paused"))
     plan = plan_sweep(view.snapshot, policies.sweep)
     holds = [action for action in plan.actions if isinstance(action, HoldWake)]
     # The hold is this command's own: it ends with it, so it is not noted.

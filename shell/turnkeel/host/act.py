@@ -23,8 +23,9 @@ from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.records import StillThere, Stopped
+from turnkeel_adapters.sessions.changes import inbound_changes
 from turnkeel_adapters.sessions.error_notes import read_error_note
-from turnkeel_adapters.sessions.records import InboundChanges, RowCharge, RowDelay, SessionReading
+from turnkeel_adapters.sessions.records import SessionReading
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.notes import Parked
 from turnkeel_core import (
@@ -72,19 +73,9 @@ def act(view: View, actions: tuple[SweepAction, ...], ports: HostPorts, policies
 def _write_rows(view: View, actions: tuple[SweepAction, ...], ports: HostPorts) -> None:
     settled = tuple(action for action in actions if isinstance(action, SettleAck))
     charges = tuple(action for action in actions if isinstance(action, ChargeAttempt))
-    delays = tuple(action for action in actions if isinstance(action, DelayRetry))
     failed = tuple(action for action in actions if isinstance(action, FailMessage))
     _note(view, settled, charges, failed, ports)
-    view.store.write_inbound(
-        InboundChanges(
-            settled=tuple(action.message_id for action in settled),
-            charges=tuple(
-                RowCharge(message_id=c.message_id, tries=c.tries, retry_at_ms=c.retry_at_ms) for c in charges
-            ),
-            delays=tuple(RowDelay(message_id=d.message_id, retry_at_ms=d.retry_at_ms) for d in delays),
-            failed=tuple(action.message_id for action in failed),
-        )
-    )
+    view.store.write_inbound(inbound_changes(actions))
     if any(isinstance(action, ReleaseClaims) for action in actions):
         view.store.release_claims()
         ports.state.charges.applied(view.session)

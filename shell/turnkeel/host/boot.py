@@ -1,7 +1,7 @@
 """Beginning and end of a host: nothing of an earlier one runs on, nothing of this one stays behind."""
 
 from turnkeel.host.events import FaultSeen, NotStopped
-from turnkeel.host.look import bury, handle_of, read_files
+from turnkeel.host.look import bury, read_files
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.records import Ended, Handle, StillThere
@@ -43,8 +43,7 @@ def _close(incarnation: Incarnation, ports: HostPorts) -> None:
     except AdapterError as error:
         ports.report(FaultSeen(incarnation.session, "files", type(error).__name__, str(error)))
         reading = SessionReading()
-    handle = handle_of(incarnation)
-    if handle is None or incarnation.intent is None:
+    if incarnation.handle is None or incarnation.intent is None:
         session, number, progressed = incarnation.session, incarnation.number, bool(reading.progressed)
         ports.state.incarnations.ended(
             session, number, at_ms=now_ms, ending="host_gone", exit_code=None, exit_signal=None, progressed=progressed
@@ -57,7 +56,7 @@ def _close(incarnation: Incarnation, ports: HostPorts) -> None:
 def stop_for_shutdown(session: str, ports: HostPorts, grace_ms: int) -> None:
     """Stop a running container because the host ends: no kill, no fault of the container."""
     latest = ports.state.incarnations.latest(session)
-    handle = None if latest is None else handle_of(latest)
+    handle = None if latest is None else latest.handle
     if latest is None or handle is None:
         return
     try:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from turnkeel.host.events import HostEvent, Resumed
 from turnkeel.host.ports import Clock
 from turnkeel_adapters.system.clock import Instant
-from turnkeel_core import ClockSnapshot, GiveGrace, SuspendPolicy, decide_grace
+from turnkeel_core import ClockSnapshot, GiveGrace, Sleep, SuspendPolicy, decide_grace
+
+_REMEMBERED = 64  # more sleeps than any limit spans
 
 
 class ClockWatch:
@@ -16,10 +18,10 @@ class ClockWatch:
         self._policy = policy
         self._report = report
         self._before = clock.read()
-        self.resumed_at_ms: int | None = None
+        self.sleeps: tuple[Sleep, ...] = ()
 
     def read(self) -> Instant:
-        """Both clocks; `resumed_at_ms` is the last time the machine was found to have slept."""
+        """Both clocks; `sleeps` are the latest times the machine was found to have slept."""
         now, before = self._clock.read(), self._before
         self._before = now
         seen = ClockSnapshot(
@@ -30,6 +32,7 @@ class ClockWatch:
         )
         grace = decide_grace(seen, self._policy)
         if isinstance(grace, GiveGrace):
-            self.resumed_at_ms = grace.resumed_at_ms
+            sleep = Sleep(resumed_at_ms=grace.resumed_at_ms, gap_ms=grace.gap_ms)
+            self.sleeps = (*self.sleeps, sleep)[-_REMEMBERED:]
             self._report(Resumed(grace.gap_ms))
         return now

@@ -16,6 +16,7 @@ from turnkeel.host.look import may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.state.pauses import Pause
 from turnkeel_adapters.system.clock import Instant
 
 
@@ -40,6 +41,7 @@ class Host:
         self._listing_faults: dict[str, str] = {}
         self._clock = ClockWatch(ports.clock, policies.suspend, ports.report)
         self._fault = ""
+        self._pauses: tuple[Pause, ...] = ()
         self._due: dict[str, int] = {}
         self._stop = asyncio.Event()
 
@@ -56,8 +58,7 @@ class Host:
         ports.report(HostStarted(len(self._keepers), leftovers))
         try:
             while not self._stop.is_set():
-                await self._watch_safely()
-                if until_idle and await self._nothing_left():
+                if await self._watch_safely(until_idle):
                     break
                 await ports.clock.wait(self._stop, ports.clock.read().mono_ms + policies.host.doorbell_poll_ms)
         finally:
@@ -78,11 +79,15 @@ class Host:
         for keeper in self._keepers.values():
             keeper.poke()
 
-    async def _watch_safely(self) -> None:
-        """A fault of the data directory or of turnkeel.db is told once and waited out; sessions that work go on."""
-        fault = ""
+    async def _watch_safely(self, until_idle: bool) -> bool:
+        """A fault of the data directory or of turnkeel.db is told once and waited out; sessions that work go on.
+
+        True once nothing is left to do, if that is to be the end.
+        """
+        fault, done = "", False
         try:
             await self._watch()
+            done = until_idle and await self._nothing_left()
         except (AdapterError, OSError) as error:
             fault = str(error)
             if fault != self._fault:
@@ -90,12 +95,13 @@ class Host:
         if self._fault and not fault:
             self._ports.report(FaultCleared("", "data directory"))
         self._fault = fault
+        return done
 
     async def _watch(self) -> None:
         """One round of cheap checks; each kind has its own period."""
-        policy, slept = self._policies.host, self._clock.resumed_at_ms
+        policy, slept = self._policies.host, self._clock.sleeps
         now = self._clock.read()
-        if self._clock.resumed_at_ms != slept:
+        if self._clock.sleeps != slept:
             self._poke_all()
         rung = await self._ports.executor.run(self._ports.doorbell.rung)
         if self._is_due("fallback", policy.fallback_scan_ms, now):
@@ -125,8 +131,16 @@ class Host:
         for name in fresh:
             self._keepers[name] = Keeper(name, ports, self._policies, self._slots, self._clock)
             self._tasks[name] = asyncio.create_task(self._keepers[name].keep(), name=name)
+        await self._notice_pauses()
         await self._drop(self._keepers.keys() - set(names) | self._keepers.keys() & closed)
         await self._check(tuple(name for name in names if name in self._keepers and name not in fresh))
+
+    async def _notice_pauses(self) -> None:
+        """A pause or its end changes no file of the session."""
+        pauses = await self._ports.executor.run(self._ports.state.pauses.paused)
+        if pauses != self._pauses:
+            self._pauses = pauses
+            self._poke_all()
 
     async def _drop(self, gone: set[str]) -> None:
         """A session whose folder is gone, or that was closed, is kept no longer, once nothing of it runs."""
@@ -170,7 +184,7 @@ class Host:
             keeper.close()
         await asyncio.gather(*self._tasks.values())
         running = tuple(session for session in self._slots.running if session in self._keepers)
-        grace_ms = min(self._policies.host.stop_grace_ms, self._policies.host.shutdown_grace_ms)
+        grace_ms = self._policies.host.shutdown_grace_ms
         run = self._ports.executor.run
         await asyncio.gather(*(run(stop_for_shutdown, session, self._ports, grace_ms) for session in running))
         for session in running:

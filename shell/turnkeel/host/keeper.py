@@ -7,15 +7,24 @@ from attrs import evolve, frozen
 from turnkeel.host.act import act
 from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.events import FaultCleared, FaultSeen
-from turnkeel.host.look import View, look, may_run
+from turnkeel.host.look import Situation, View, look, may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.record import record
 from turnkeel.host.slots import Slots
-from turnkeel_adapters.errors import AdapterError, SessionFault
+from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions.records import FolderSignature
-from turnkeel_adapters.state.database import StateFault
-from turnkeel_core import Blocked, HoldWake, NoContainer, ParkRecurrence, StopContainer, StuckSnapshot, SweepPlan, Wake
-from turnkeel_core.sweep import plan_sweep
+from turnkeel_core import (
+    Blocked,
+    HoldWake,
+    NoContainer,
+    ParkRecurrence,
+    StopContainer,
+    StuckSnapshot,
+    SweepPlan,
+    Wake,
+    plan_sweep,
+    work_left,
+)
 
 _PASSING = frozenset({"busy", "hot_journal"})
 
@@ -82,7 +91,7 @@ class Keeper:
         try:
             return await self._pass()
         except AdapterError as error:
-            return await self._failed(_subject(error), _kind(error), str(error))
+            return await self._failed(error.subject, error.category, str(error))
         except Exception as error:  # one session's fault, whatever it is, must not end the others
             return await self._failed("pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it")
 
@@ -90,11 +99,13 @@ class Keeper:
         ports, run = self._ports, self._ports.executor.run
         store = await run(ports.sessions.store, self.session)
         self._signature = await run(store.signature)
+        now_ms = self._clock.read().wall_ms
+        wanted, sleeps = self._slots.wanted, self._clock.sleeps
+        situation = Situation(now_ms=now_ms, blocked=self.blocked, place_wanted=wanted, sleeps=sleeps)
+        view = await run(look, self.session, ports, situation)
         if not self._prepared:
             await run(store.prepare)
             self._prepared = True
-        now_ms = self._clock.read().wall_ms
-        view = await run(look, self.session, ports, now_ms, self.blocked, self._clock.resumed_at_ms)
         view, plan = self._plan(view)
         self._slot(view, plan)
         fresh = tuple(action for action in plan.actions if action != self._held)
@@ -133,9 +144,17 @@ class Keeper:
         if any(isinstance(action, Wake | StopContainer) for action in plan.actions):
             # What was started must be judged, and what was stopped may be owed a retry: look again.
             return now.mono_ms + self._policies.host.running_poll_ms
-        if plan.next_change_at_ms is None:
-            return None
-        return now.mono_ms + max(plan.next_change_at_ms - view.snapshot.now_ms, 1)
+        change_ms = plan.next_change_at_ms
+        next_ms = None if change_ms is None else now.mono_ms + max(change_ms - view.snapshot.now_ms, 1)
+        if self._just_written(view.snapshot.now_ms):
+            soon_ms = now.mono_ms + self._policies.host.running_poll_ms
+            return soon_ms if next_ms is None else min(soon_ms, next_ms)
+        return next_ms
+
+    def _just_written(self, now_ms: int) -> bool:
+        """Two writes within one tick of the file system's clock look like one: a fresh file is read once more."""
+        written_at_ms = 0 if self._signature is None else self._signature.written_at_ms
+        return 0 <= now_ms - written_at_ms < self._policies.host.running_poll_ms
 
     async def _remember(self, view: View, plan: SweepPlan) -> None:
         holds = [action for action in plan.actions if isinstance(action, HoldWake)]
@@ -149,7 +168,7 @@ class Keeper:
         acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
         hopeless = self._ineffective >= self._policies.host.passing_faults
         self.rest = Rest(
-            quiet=hopeless or (not acts and not _work_left(view)),
+            quiet=hopeless or not (acts or view.reading.claims or work_left(view.snapshot)),
             faulty=bool(rows) or self._ineffective > 0,
         )
 
@@ -182,32 +201,12 @@ class Keeper:
 
     async def _faults_are(self, faults: dict[str, tuple[str, str]], now_ms: int) -> None:
         """Tell and keep what is new, clear what is gone; the same again costs nothing."""
-        notes, run, report = self._ports.state.notes, self._ports.executor.run, self._ports.report
-        for subject in self._faults.keys() - faults.keys():
-            await run(notes.clear_fault, self.session, subject)
-            report(FaultCleared(self.session, subject))
-        for subject, (kind, detail) in faults.items():
-            if self._faults.get(subject) != (kind, detail):
-                report(FaultSeen(self.session, subject, kind, detail))
-                await run(notes.report_fault, self.session, subject, kind, detail, now_ms)
+        gone = frozenset(self._faults.keys() - faults.keys())
+        come = {subject: fault for subject, fault in faults.items() if self._faults.get(subject) != fault}
+        for subject in gone:
+            self._ports.report(FaultCleared(self.session, subject))
+        for subject, (kind, detail) in come.items():
+            self._ports.report(FaultSeen(self.session, subject, kind, detail))
+        if gone or come:
+            await self._ports.executor.run(self._ports.state.notes.turn_faults, self.session, gone, come, now_ms)
         self._faults = faults
-
-
-def _work_left(view: View) -> bool:
-    if view.reading.claims:
-        return True
-    return any(
-        message.status == "pending"
-        and message.triggers
-        and not message.never_due
-        and (message.due_at_ms is None or message.due_at_ms <= view.snapshot.now_ms or (message.tries or 0) > 0)
-        for message in view.snapshot.messages
-    )
-
-
-def _subject(error: AdapterError) -> str:
-    return error.path.name if isinstance(error, SessionFault | StateFault) else "files"
-
-
-def _kind(error: AdapterError) -> str:
-    return error.kind if isinstance(error, SessionFault) else type(error).__name__

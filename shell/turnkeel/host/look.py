@@ -1,7 +1,5 @@
 """What is true of a session right now? Facts become one snapshot; nothing is decided here."""
 
-from pathlib import Path
-
 from attrs import frozen
 
 from turnkeel.host.events import Died
@@ -12,7 +10,7 @@ from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
 from turnkeel_adapters.state.crons import next_occurrences, standing
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.notes import Parked
-from turnkeel_core import Blocked, ContainerUnknown, NoContainer, StuckSnapshot, SweepSnapshot
+from turnkeel_core import Blocked, ContainerUnknown, NoContainer, Sleep, StuckSnapshot, SweepSnapshot
 
 
 @frozen(kw_only=True)
@@ -30,52 +28,47 @@ class View:
 def may_run(session: str, ports: HostPorts) -> bool:
     """Could a container of this session be running? Its files are not asked, so this holds when they are broken."""
     latest = ports.state.incarnations.latest(session)
-    handle = None if latest is None else handle_of(latest)
+    handle = None if latest is None else latest.handle
     return handle is not None and not isinstance(ports.runner.look(handle), Ended)
 
 
-def look(session: str, ports: HostPorts, now_ms: int, blocked: Blocked | None, resumed_at_ms: int | None) -> View:
+@frozen(kw_only=True)
+class Situation:
+    """What the host knows beside a session: the clock, why nothing may start, who waits, when the machine slept."""
+
+    now_ms: int
+    blocked: Blocked | None = None
+    place_wanted: bool = False
+    sleeps: tuple[Sleep, ...] = ()
+
+
+def look(session: str, ports: HostPorts, situation: Situation) -> View:
     """Read the container first, then the files: what a dead container left can change no more.
 
-    `now_ms` was read before both: nothing seen can be older than it is, and ages come out too young, never too old.
+    The clock was read before both: nothing seen can be older than it is, and ages come out too young, never too old.
     Raises SessionFault if the files cannot be read; a hot journal is rolled back once its writer is known dead.
     """
-    store = ports.sessions.store(session)
+    store, now_ms = ports.sessions.store(session), situation.now_ms
     latest = ports.state.incarnations.latest(session)
-    handle = None if latest is None else handle_of(latest)
+    handle = None if latest is None else latest.handle
     seen = None if handle is None else ports.runner.look(handle)
     since = None if latest is None else latest.mark
     reading = read_files(store, now_ms, since, writer_dead=seen is None or isinstance(seen, Ended))
     if isinstance(seen, Ended) and handle is not None and latest is not None:
         bury(session, latest, seen, reading, ports)
         ports.runner.forget(handle)
-    if reading.outbound_missing:
-        raise SessionFault(Path("v2-sessions", session, "outbound.db"), "missing", "no container is started without it")
     parked = standing(ports.state.notes.parked(session), reading.recurring) if reading.recurring else ()
     snapshot = SweepSnapshot(
         now_ms=now_ms,
         incarnation=0 if latest is None else latest.number,
         messages=reading.messages,
         acks=reading.acks,
-        container=_container(session, ports, store, reading, seen, latest, blocked, resumed_at_ms, now_ms),
+        container=_container(session, ports, store, reading, seen, latest, situation),
         marks=ports.state.charges.marks(session),
         recurring=next_occurrences(reading.recurring, parked, ports.zone, now_ms),
         random_permille=ports.random_permille(),
     )
     return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle, parked=parked)
-
-
-def handle_of(incarnation: Incarnation) -> Handle | None:
-    """The container that this record says is running; None if it is dead or never got an identity."""
-    if incarnation.state == "dead" or incarnation.container_id is None or incarnation.runtime is None:
-        return None
-    return Handle(
-        runtime=incarnation.runtime,
-        container_id=incarnation.container_id,
-        session=incarnation.session,
-        incarnation=incarnation.number,
-        spawned_at_ms=incarnation.spawned_at_ms,
-    )
 
 
 def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionReading, ports: HostPorts) -> None:
@@ -115,27 +108,26 @@ def _container(
     reading: SessionReading,
     seen: LookOutcome | None,
     latest: Incarnation | None,
-    blocked: Blocked | None,
-    resumed_at_ms: int | None,
-    now_ms: int,
+    situation: Situation,
 ) -> StuckSnapshot | NoContainer | ContainerUnknown:
     match seen:
         case Unknown(reason=reason):
             return ContainerUnknown(reason)
         case Alive() if latest is not None:
-            return _running(store, reading, latest.spawned_at_ms, resumed_at_ms, now_ms)
+            return _running(store, reading, latest.spawned_at_ms, situation)
         case _:
-            deaths = ports.state.incarnations.deaths(session)
+            deaths, blocked = ports.state.incarnations.deaths(session), situation.blocked
+            if blocked is None and ports.state.pauses.is_paused(session):
+                blocked = "paused"
             return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked)
 
 
 def _running(
-    store: SessionStore, reading: SessionReading, spawned_at_ms: int, resumed_at_ms: int | None, now_ms: int
+    store: SessionStore, reading: SessionReading, spawned_at_ms: int, situation: Situation
 ) -> StuckSnapshot:
-    files = store.signature()
-    progress = reading.progress_at_ms
+    files, progress = store.signature(), reading.progress_at_ms
     return StuckSnapshot(
-        now_ms=now_ms,
+        now_ms=situation.now_ms,
         heartbeat_at_ms=files.heartbeat_at_ms,
         claims=reading.claims,
         tool=reading.tool,
@@ -144,5 +136,6 @@ def _running(
         progress_at_ms=progress,
         waiting=reading.waiting,
         last_activity_at_ms=spawned_at_ms if progress is None else max(progress, spawned_at_ms),
-        resumed_at_ms=resumed_at_ms,
+        place_wanted=situation.place_wanted,
+        sleeps=situation.sleeps,
     )

@@ -21,6 +21,8 @@ class Slots:
         if session not in self._waiting:
             self._waiting.append(session)
         if session not in self._startable(now_ms):
+            for running in self._running:
+                self._poke(running)  # one that idles gives its place
             return False
         self._waiting.remove(session)
         self._running.append(session)
@@ -40,6 +42,11 @@ class Slots:
                 places.remove(session)
         for waiting in self._startable(now_ms):
             self._poke(waiting)
+
+    @property
+    def wanted(self) -> bool:
+        """Does anybody wait for a place?"""
+        return bool(self._waiting)
 
     @property
     def running(self) -> tuple[str, ...]:

