@@ -278,7 +278,6 @@ def test_no_reading_command_changes_a_byte_or_fails_badly(data, shape, capsys):
         (with_empty_inbound, "empty"),
         (with_truncated_outbound, "corrupt"),
         (with_foreign_outbound, "not_sqlite"),
-        (without_outbound, "missing"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

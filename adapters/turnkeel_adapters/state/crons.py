@@ -4,7 +4,7 @@ from datetime import tzinfo
 
 from turnkeel_adapters.sessions.records import RecurringRow
 from turnkeel_adapters.state.notes import Parked
-from turnkeel_core import Recurring
+from turnkeel_core import ParkRecurrence, Recurring
 from turnkeel_core.schedule import CronRun, next_cron_run
 
 
@@ -27,3 +27,10 @@ def _recurring(row: RecurringRow, zone: tzinfo, now_ms: int) -> Recurring:
     if isinstance(answer, CronRun):
         return Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=answer.at_ms)
     return Recurring(message_id=row.message_id, cron=row.cron, next_at_ms=None, refusal=answer.reason)
+
+
+def park_of(session: str, action: ParkRecurrence, at_ms: int) -> Parked:
+    """The note that keeps a refused cron text from being tried again."""
+    return Parked(
+        session=session, message_id=action.message_id, cron=action.cron, reason=action.reason, parked_at_ms=at_ms
+    )

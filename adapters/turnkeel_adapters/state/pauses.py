@@ -25,7 +25,7 @@ class Pauses:
         self._database = database
 
     def pause(self, session: str | None, reason: str | None, at_ms: int) -> bool:
-        """Pause a session, or all (None). False if that was so: its start stays, a reason given replaces the old one."""
+        """Pause a session, or all (None). False if it was paused: its start stays, a new reason replaces the old."""
         with self._database.transaction() as db:
             name = _key(session)
             known = db.execute("SELECT 1 FROM pause WHERE session = ?", (name,)).fetchall()

@@ -5,34 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
+from turnkeel.cli.commands_control import pause, resume, session_app
 from turnkeel.cli.errors import WRONG_USAGE
+from turnkeel.cli.options import Agent, AgentRunner, Config, Data, Json, Limit, Session
 from turnkeel.cli.place import data_dir_of
 
 Command: TypeAlias = Callable[..., object]
-
-
-def _at_least_one(_: object, value: int) -> None:
-    if value < 1:
-        raise ValueError("Must be at least 1.")
-
-
-Data: TypeAlias = Annotated[
-    Path | None, Parameter(help="The data directory; default: TURNKEEL_DATA, else ./data.", show_default=False)
-]
-Config: TypeAlias = Annotated[Path | None, Parameter(help="The configuration, a TOML file.", show_default=False)]
-Json: TypeAlias = Annotated[bool, Parameter(negative="", help="Answer with one JSON document.")]
-Limit: TypeAlias = Annotated[int, Parameter(validator=_at_least_one, help="Show at most this many.")]
-Agent: TypeAlias = Annotated[
-    str | None, Parameter(help="Any program: the message on stdin, the reply on stdout.", show_default=False)
-]
-AgentRunner: TypeAlias = Annotated[
-    str | None, Parameter(help="A program that speaks the session contract itself.", show_default=False)
-]
-Session: TypeAlias = Annotated[str, Parameter(help="NAME or GROUP/NAME.")]
-OneSession: TypeAlias = Annotated[str | None, Parameter(help="NAME or GROUP/NAME.", show_default=False)]
-Every: TypeAlias = Annotated[bool, Parameter(name="--all", negative="", help="Every session, those to come as well.")]
 
 
 def chat(
@@ -91,7 +71,7 @@ def send(
 
 
 def show(
-    session: Annotated[str, Parameter(help="NAME or GROUP/NAME.")],
+    session: Session,
     /,
     *,
     data: Data = None,
@@ -122,60 +102,6 @@ def status(
     from turnkeel.cli.status import status as command
 
     return command(data, limit=limit, after=after, json=json)
-
-
-def pause(
-    session: OneSession = None,
-    /,
-    *,
-    every: Every = False,
-    reason: Annotated[str | None, Parameter(help="Shown by status.", show_default=False)] = None,
-    data: Data = None,
-) -> int:
-    """Start no new container for a session, or for any; one that runs goes on."""
-    from turnkeel.cli.pause import pause as command
-
-    return command(session, data, every=every, reason=reason)
-
-
-def resume(session: OneSession = None, /, *, every: Every = False, data: Data = None) -> int:
-    """End a pause."""
-    from turnkeel.cli.pause import resume as command
-
-    return command(session, data, every=every)
-
-
-session_app = App(name="session", help="Close a session, open it again, or delete it for good.")
-
-
-@session_app.command(name="close")
-def session_close(session: Session, /, *, data: Data = None) -> int:
-    """Start no container for a session any more and refuse messages for it."""
-    from turnkeel.cli.session import close as command
-
-    return command(session, data)
-
-
-@session_app.command(name="open")
-def session_open(session: Session, /, *, data: Data = None) -> int:
-    """Take a closed session up again."""
-    from turnkeel.cli.session import reopen as command
-
-    return command(session, data)
-
-
-@session_app.command(name="delete")
-def session_delete(
-    session: Session,
-    /,
-    *,
-    yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
-    data: Data = None,
-) -> int:
-    """Remove a closed session for good: its messages, files, logs and records."""
-    from turnkeel.cli.session import delete as command
-
-    return command(session, data, yes=yes)
 
 
 def sweep(

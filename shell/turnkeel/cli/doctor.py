@@ -32,7 +32,7 @@ from turnkeel_adapters.config import ConfigFault, HostConfig, load_config
 
 
 def doctor(data: Path | None, *, config: Path | None, agent: str | None, json: bool) -> int:
-    """Print one line per check; 1 if one of them failed. Reads only, but for a probe that writes and removes a folder."""
+    """Print one line per check; 1 if one failed. Reads only, but for a probe that writes and removes a folder."""
     data_dir = data_dir_of(data)
     settings, configured = _settings(config, agent)
     found = [configured, *(_carefully(subject, check) for subject, check in _checks(data_dir, settings))]
@@ -72,14 +72,16 @@ def _carefully(subject: str, check: Callable[[], Checked]) -> Checked:
     try:
         return check()
     except Exception as error:
-        return fail(subject, f"could not be checked: {type(error).__name__}: {error}", "mend that, or report it as a fault")
+        seen = f"could not be checked: {type(error).__name__}: {error}"
+        return fail(subject, seen, "mend that, or report it as a fault")
 
 
 def _settings(config: Path | None, agent: str | None) -> tuple[HostConfig, Checked]:
     try:
         settings = load_config(config)
     except (ConfigFault, OSError) as error:
-        return _with_agent(HostConfig(), agent), fail("configuration", str(error), "`turnkeel check` shows every setting")
+        wrong = fail("configuration", str(error), "`turnkeel check --explain` shows every setting")
+        return _with_agent(HostConfig(), agent), wrong
     seen = "none given, the defaults hold" if config is None else f"{config} is right"
     return _with_agent(settings, agent), ok("configuration", seen)
 

@@ -52,7 +52,8 @@ def check_directory(data_dir: Path) -> Checked:
         finally:
             shutil.rmtree(place)
     except (OSError, StateFault) as error:
-        return fail(subject, f"{data_dir} cannot be written as it must be: {error}", "mend the mount or the permissions")
+        seen = f"{data_dir} cannot be written as it must be: {error}"
+        return fail(subject, seen, "mend the mount or the permissions")
     return ok(subject, f"{data_dir}: written, synced and removed; a database there is durable (journal, FULL)")
 
 
@@ -97,10 +98,12 @@ def check_database(data_dir: Path) -> Checked:
         with path.open("rb") as file:
             head = file.read(100)
         if 2 in head[18:20]:
-            return fail(FILE_NAME, "is in WAL mode", "stop what uses it, then: sqlite3 FILE 'PRAGMA journal_mode=DELETE'")
+            advice = "stop what uses it, then: sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
+            return fail(FILE_NAME, "is in WAL mode", advice)
         version = int.from_bytes(head[60:64], "big")
         if head and version < len(MIGRATIONS):
-            return info(FILE_NAME, f"schema {version} of {len(MIGRATIONS)}", "the next start of a host brings it up to date")
+            seen = f"schema {version} of {len(MIGRATIONS)}"
+            return info(FILE_NAME, seen, "the next start of a host brings it up to date")
         return _opened(data_dir, version)
     except (OSError, StateFault) as error:
         if path.with_name(f"{FILE_NAME}-journal").exists() and probe(data_dir) is None:
@@ -113,6 +116,13 @@ def check_sessions(data_dir: Path) -> Checked:
     """Every session's files are read, of the first thousand."""
     if not data_dir.is_dir():
         return info("sessions", "none yet")
+    try:
+        return _read(data_dir)
+    except StateFault as fault:
+        return warn("sessions", f"not looked at: {fault}", "mend turnkeel.db first")
+
+
+def _read(data_dir: Path) -> Checked:
     unread: list[SessionFault] = []
     rows = 0
     with open_reading(data_dir) as reading:
@@ -125,9 +135,11 @@ def check_sessions(data_dir: Path) -> Checked:
         counted = f"{len(reading.names):,} sessions below {TREE}, {len(reading.closed)} closed"
     broken = [fault for fault in unread if fault.kind not in _PASSING]
     if broken:
-        return fail("sessions", f"{counted}; {len(broken)} cannot be read, the first: {broken[0]}", "`turnkeel check` lists all")
+        seen = f"{counted}; {len(broken)} cannot be read, the first: {broken[0]}"
+        return fail("sessions", seen, "`turnkeel check` lists all")
     if unread or folders or rows:
-        seen = f"{counted}; {len(unread)} in use or left half-written, {len(folders)} folders that are none, {rows} odd rows"
+        odd = f"{len(unread)} in use or half-written, {len(folders)} folders that are none, {rows} odd rows"
+        seen = f"{counted}; {odd}"
         return warn("sessions", seen, "`turnkeel check` lists them")
     return ok("sessions", counted)
 

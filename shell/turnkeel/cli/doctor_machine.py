@@ -91,7 +91,8 @@ def check_agent(settings: HostConfig, environ: Mapping[str, str], directory: Pat
         return fail("agent", f"{argv[0]!r} is not on the agent's PATH, or this user may not run it", advice)
     interpreter = _interpreter(path)
     if interpreter is not None and not os.access(interpreter, os.X_OK):
-        return fail("agent", f"{path} asks for {interpreter}, which cannot be run", "correct its first line, or install it")
+        seen = f"{path} asks for {interpreter}, which cannot be run"
+        return fail("agent", seen, "correct its first line, or install that")
     how = "speaks the session contract" if settings.agent.speaks_contract else "wrapped by `agent exec`"
     return ok("agent", f"{path}, {how}")
 
@@ -105,7 +106,8 @@ def check_runtime(program: str) -> Checked:
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_RUNTIME_S, check=False)
     except subprocess.TimeoutExpired:
-        return warn(program, f"does not answer within {_RUNTIME_S} s", "restart its daemon, if agents run in containers")
+        seen = f"{path} does not answer within {_RUNTIME_S} s"
+        return warn(program, seen, "restart its daemon, if agents run in containers")
     except OSError as error:
         return warn(program, f"{path} cannot be run: {error}", "install it anew, if agents run in containers")
     said = (done.stdout if done.returncode == 0 else done.stderr).decode("utf-8", "replace").strip()

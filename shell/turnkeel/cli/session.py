@@ -12,7 +12,7 @@ from turnkeel.cli.place import existing_data_dir
 from turnkeel.cli.reading import Reading, open_reading
 from turnkeel.cli.session_files import Purge, gather, purge
 from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.runners.records import Ended, Handle, Unknown
+from turnkeel_adapters.runners.records import Ended, Unknown
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.store import HostState
@@ -20,6 +20,8 @@ from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.lock import probe
 
 _PAGE = 1_000
+_LAST_PASS_S = 1.0
+_SETTLE = "a host at work settles that soon; without one, `turnkeel sweep` does"
 
 
 def close(session: str, data: Path | None) -> int:
@@ -33,7 +35,8 @@ def close(session: str, data: Path | None) -> int:
     ring(data_dir)
     print(f"{name}: {'closed already' if was else 'closed'}; no container is started for it, and send refuses it")
     if running is not None and probe(data_dir) is not None:
-        print(f"its container {running.number} goes on until it ends; then the host keeps the session no longer")
+        print(f"container {running.number} goes on until it ends; an idle one is stopped after idle_stop_ms (15 min)")
+        print("then the host keeps the session no longer")
     print(f"undo: turnkeel session open {name}; remove it for good: turnkeel session delete {name}")
     return 0
 
@@ -68,14 +71,23 @@ def delete(session: str, data: Path | None, *, yes: bool) -> int:
         print(f"{name}: {_messages(data_dir, str(name))}, {found.size:,} bytes in its folder and logs, {rows} records")
         _confirm(str(name), session, yes)
         purge(found, lambda: _require_stopped(data_dir, state, str(name)))
-        if not state.registry.forget(str(name), verified_gone=gone):
-            raise CommandFailed(f"{name}: the files are gone, but a host was just at work on it: repeat the command")
-        left = state.registry.rows_about(str(name))
-    ring(data_dir)
+        left = _forget(data_dir, state, str(name), gone)
     if left or gather(data_dir, name).exists:
         raise CommandFailed(f"{name}: {left} records or some files are there again: repeat the command")
     print(f"{name}: deleted, and read back: no file and no record is left")
     return 0
+
+
+def _forget(data_dir: Path, state: HostState, name: str, gone: int | None) -> int:
+    """Remove the records; how many are left. A host inside a pass may note a last thing: it is given time to end it."""
+    state.registry.forget(name, verified_gone=gone)
+    ring(data_dir)
+    if probe(data_dir) is not None:
+        time.sleep(_LAST_PASS_S)
+        if state.registry.rows_about(name):
+            state.registry.close(name, time.time_ns() // 1_000_000)  # a scan under way may have listed it anew
+            state.registry.forget(name)
+    return state.registry.rows_about(name)
 
 
 def _require_closed(state: HostState, found: Purge, name: str) -> None:
@@ -91,29 +103,21 @@ def _open_incarnation(state: HostState, name: str) -> Incarnation | None:
 
 def _require_stopped(data_dir: Path, state: HostState, name: str) -> int | None:
     """The number of a container that is recorded as running and verified gone; CommandFailed if one may run."""
-    runner, started = SeenProcesses(data_dir, probe(data_dir)), _open_incarnation(state, name)
+    host, started = probe(data_dir), _open_incarnation(state, name)
+    runner = SeenProcesses(data_dir, host)
     number = 0 if started is None else started.number
     if runner.runs(name):
-        raise CommandFailed(f"{name}: a container of it runs; wait until it has ended, or stop the host")
+        advice = "wait until it has ended (an idle one is stopped in time), or stop the host"
+        raise CommandFailed(f"{name}: a container of it runs; {advice}")
     if started is None:
         return None
-    if started.container_id is None or started.runtime is None:
-        raise CommandFailed(f"{name}: container {number} is noted as being started; {_SETTLE}")
-    handle = Handle(
-        runtime=started.runtime,
-        container_id=started.container_id,
-        session=name,
-        incarnation=number,
-        spawned_at_ms=started.spawned_at_ms,
-    )
-    seen = runner.look(handle)
+    if started.handle is None or host is not None:
+        raise CommandFailed(f"{name}: container {number} is noted as {started.state}; {_SETTLE}")
+    seen = runner.look(started.handle)
     if not isinstance(seen, Ended):
         why = seen.reason if isinstance(seen, Unknown) else "it was seen"
         raise CommandFailed(f"{name}: container {number} may still run ({why}); {_SETTLE}")
     return number
-
-
-_SETTLE = "a host at work settles that soon; without one, `turnkeel sweep` does"
 
 
 def _confirm(name: str, typed: str, yes: bool) -> None:

@@ -21,7 +21,7 @@ _SHORTEST_S = 0.1
 
 
 def watch(data: Path | None, *, limit: int, after: str | None, json: bool, interval: float) -> int:
-    """Show `status` again every `interval` seconds until q, Ctrl-C or TERM; a fault of one moment is shown, and waited out."""
+    """Show `status` again every `interval` seconds until q, Ctrl-C or TERM; a passing fault is shown and waited out."""
     if json:
         raise WrongUsage("give --watch or --json, not both: call `turnkeel status --json` again for each reading")
     if not _SHORTEST_S <= interval <= 86_400:

@@ -26,8 +26,8 @@ from turnkeel_adapters.runners.records import StillThere, Stopped
 from turnkeel_adapters.sessions.changes import inbound_changes
 from turnkeel_adapters.sessions.error_notes import read_error_note
 from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_adapters.state.crons import park_of
 from turnkeel_adapters.state.dead import DeadRecord
-from turnkeel_adapters.state.notes import Parked
 from turnkeel_core import (
     ChargeAttempt,
     CloneRecurrence,
@@ -62,7 +62,7 @@ def act(view: View, actions: tuple[SweepAction, ...], ports: HostPorts, policies
             case CloneRecurrence():
                 _clone(view, action, ports)
             case ParkRecurrence():
-                _park(view, action, ports)
+                ports.state.notes.park(park_of(view.session, action, view.snapshot.now_ms))
             case FenceSession():
                 _fence(view, action, ports)
             case SettleAck() | ChargeAttempt() | DelayRetry() | FailMessage() | ReleaseClaims():
@@ -199,14 +199,3 @@ def _clone(view: View, action: CloneRecurrence, ports: HostPorts) -> None:
     new_id = ports.new_id("task" if kinds.get(action.message_id) == "task" else "msg")
     if view.store.clone_recurrence(action.message_id, new_id, action.next_at_ms, view.snapshot.now_ms):
         ports.report(Recurred(view.session, action.message_id, action.next_at_ms))
-
-
-def _park(view: View, action: ParkRecurrence, ports: HostPorts) -> None:
-    parked = Parked(
-        session=view.session,
-        message_id=action.message_id,
-        cron=action.cron,
-        reason=action.reason,
-        parked_at_ms=view.snapshot.now_ms,
-    )
-    ports.state.notes.park(parked)
