@@ -27,7 +27,9 @@ class StuckPolicy:
         default=60_000, validator=_COUNT, metadata=_why("a claimed message gets 60 s until the first sign of life")
     )
     startup_deadline_ms: int = field(
-        default=120_000, validator=_COUNT, metadata=_why("set-up (tool servers, model login) may take a minute; twice that")
+        default=120_000,
+        validator=_COUNT,
+        metadata=_why("set-up (tool servers, model login) may take a minute; twice that"),
     )
     progress_silence_ms: int = field(
         default=1_800_000, validator=_COUNT, metadata=_why("a beating agent whose work stands still for 30 min hangs")
@@ -68,7 +70,9 @@ class RetryPolicy:
     max_tries: int = field(
         default=5, validator=_COUNT, metadata=_why("the existing host gives up at the sixth orphaned attempt")
     )
-    base_ms: int = field(default=5_000, validator=_COUNT, metadata=_why("5 s, doubled per try, is the existing backoff"))
+    base_ms: int = field(
+        default=5_000, validator=_COUNT, metadata=_why("5 s, doubled per try, is the existing backoff")
+    )
     max_delay_ms: int = field(
         default=3_600_000, validator=_COUNT, metadata=_why("with more tries allowed, doubling must still end at 1 h")
     )
@@ -124,7 +128,9 @@ class HostPolicy:
         default=200, validator=_AT_LEAST_ONE, metadata=_why("three stats per running session; acks are synced promptly")
     )
     idle_scan_ms: int = field(
-        default=5_000, validator=_AT_LEAST_ONE, metadata=_why("stats of idle folders find rows written by other programs")
+        default=5_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("stats of idle folders find rows written by other programs"),
     )
     fallback_scan_ms: int = field(
         default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a full look covers notifications that got lost")
@@ -133,10 +139,14 @@ class HostPolicy:
         default=1_000, validator=_COUNT, metadata=_why("as the existing host gives; a hang must be gone within 2 s")
     )
     shutdown_grace_ms: int = field(
-        default=10_000, validator=_COUNT, metadata=_why("agents may finish a sentence; service managers give 30 s or more")
+        default=10_000,
+        validator=_COUNT,
+        metadata=_why("agents may finish a sentence; service managers give 30 s or more"),
     )
     fault_retry_ms: int = field(
-        default=2_000, validator=_AT_LEAST_ONE, metadata=_why("a broken session is looked at again after 2 s, then doubling")
+        default=2_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("a broken session is looked at again after 2 s, then doubling"),
     )
     fault_retry_max_ms: int = field(
         default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a broken session is never left alone for over a minute")
@@ -148,7 +158,9 @@ class HostPolicy:
         default=500, validator=_COUNT, metadata=_why("a locked file is looked at again soon; waiting holds up others")
     )
     log_max_bytes: int = field(
-        default=10_000_000, validator=_AT_LEAST_ONE, metadata=_why("an agent that floods its output must not fill the disk")
+        default=10_000_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("an agent that floods its output must not fill the disk"),
     )
     log_keep: int = field(default=3, validator=_COUNT, metadata=_why("three older log files are enough to see a crash"))
     worker_threads: int = field(

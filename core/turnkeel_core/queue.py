@@ -42,7 +42,9 @@ def plan_starts(seen: StartSnapshot, policy: StartPolicy = StartPolicy()) -> tup
     free = policy.max_running - len(set(seen.running))
     started = list(dict.fromkeys(session for session in seen.waiting if session not in seen.running))
     now, later = started[: max(free, 0)], started[max(free, 0) :]
-    held = (HoldStart(session, ahead, len(set(seen.running)), policy.max_running) for ahead, session in enumerate(later))
+    held = (
+        HoldStart(session, ahead, len(set(seen.running)), policy.max_running) for ahead, session in enumerate(later)
+    )
     return (*(StartNow(session) for session in now), *held)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-import turnkeel_core
-import turnkeel_core.schedule
 from attrs import define, frozen, has
 from attrs.exceptions import FrozenInstanceError
+
+import turnkeel_core
+import turnkeel_core.schedule
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "core" / "turnkeel_core").glob("*.py") if path.stem != "__init__")

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+
 from turnkeel_adapters.sessions.inbound import next_even_seq
 from turnkeel_adapters.sessions.schema import INBOUND_SCHEMA
 

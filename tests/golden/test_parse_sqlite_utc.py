@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from turnkeel_adapters.timestamps import parse_sqlite_utc
 
 KIND = "parse_sqlite_utc"

@@ -3,6 +3,7 @@
 from contextlib import ExitStack, closing
 
 import apsw
+
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions import delivered, inbound, migrate, outbound, routing, tasks
 from turnkeel_adapters.sessions.connect import ensure_schema, open_for_writing
@@ -84,7 +85,7 @@ class Session:
         (self.folder / f"{which}.db").touch()
 
     def tableInfo(self, which, table):
-        sql = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?)"
+        sql = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)'
         return [list(row) for row in self.db(which).execute(sql, (table,)).fetchall()]
 
     def indexList(self, which, table):

@@ -11,8 +11,8 @@ import pytest
 
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.container_side import (
-    ClaimLost,
     ClaimedWork,
+    ClaimLost,
     ContainerFiles,
     ErrorNote,
     Reply,

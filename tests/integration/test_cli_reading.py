@@ -628,9 +628,7 @@ def test_why_tells_the_story_of_a_message(data, run, read):
         charge = ChargeAttempt("m1", 3, 1, None, "container gone")
         state.charges.note("g/asks", (charge,), 7)
         kept = '{"text": "kept"}'
-        state.dead.keep(
-            DeadRecord(session="g/asks", message_id="m1", payload=kept, reason="crashed", made_at_ms=8)
-        )
+        state.dead.keep(DeadRecord(session="g/asks", message_id="m1", payload=kept, reason="crashed", made_at_ms=8))
     (story,) = read("why", "m1")["messages"]
     assert story["row"]["text"] == "what is up?" and story["row"]["state"] == "failed"
     assert [(one["incarnation"], one["reason"]) for one in story["charges"]] == [(3, "container gone")]

@@ -227,9 +227,7 @@ def test_the_clock_is_judged_by_its_pace_and_its_year(wall_ms, mono_ms, year_ms,
     [("ext4", "ok"), *((kind, "warn") for kind in ("nfs4", "virtiofs", "overlay", "tmpfs", "fuse.x"))],
 )
 def test_the_file_system_is_judged_by_its_kind(monkeypatch, tmp_path, kind, level):
-    monkeypatch.setattr(
-        doctor_data, "file_system_of", lambda path: FileSystem(mount_point="/", kind=kind, source="x")
-    )
+    monkeypatch.setattr(doctor_data, "file_system_of", lambda path: FileSystem(mount_point="/", kind=kind, source="x"))
     found = doctor_data.check_file_system(tmp_path)
     assert (found.level, kind in found.seen) == (level, True)
 

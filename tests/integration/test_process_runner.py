@@ -182,9 +182,7 @@ def test_a_running_program_is_alive_and_listed(bench: Bench) -> None:
     assert bench.runner.look(handle) == Alive(), "a container that runs is not forgotten"
 
 
-def test_an_agent_sees_its_own_environment_folder_and_files_only(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_agent_sees_its_own_environment_folder_and_files_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TURNKEEL_TEST_SECRET", "x")
     with open(os.devnull) as leaked:
         os.set_inheritable(leaked.fileno(), True)

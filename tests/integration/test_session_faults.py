@@ -8,6 +8,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.connect import ensure_schema, open_for_writing
 from turnkeel_adapters.sessions.faults import faults_named

@@ -1,6 +1,7 @@
 """Which texts name a session, and which folder do they lead to?"""
 
 import pytest
+
 from turnkeel_adapters.errors import BadSessionName
 from turnkeel_adapters.sessions.names import SessionName
 

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+
 from turnkeel_adapters.errors import RefusedMessage
 from turnkeel_adapters.sessions.connect import ensure_schema
 from turnkeel_adapters.sessions.memory import MemorySessionStore

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import apsw
 import pytest
+
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.store import FileSessionStore

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+
 from turnkeel_adapters.state import database as database_module
 from turnkeel_adapters.state import migrations
 from turnkeel_adapters.state.database import StateDatabase, StateFault
@@ -317,7 +318,9 @@ def test_reading_where_there_is_no_file_is_a_fault_and_makes_none(tmp_path):
 def test_a_reader_does_not_migrate_an_older_file(path, monkeypatch):
     make_version_1(path)
     before = digest(path)
-    monkeypatch.setattr(database_module, "MIGRATIONS", (*migrations.MIGRATIONS, "CREATE TABLE later (x INTEGER) STRICT"))
+    monkeypatch.setattr(
+        database_module, "MIGRATIONS", (*migrations.MIGRATIONS, "CREATE TABLE later (x INTEGER) STRICT")
+    )
     with pytest.raises(StateFault, match="start the host once"):
         StateDatabase(path, read_only=True)
     assert digest(path) == before

@@ -80,9 +80,7 @@ def fill(state, session):
     """One row at least in every table that knows sessions."""
     state.registry.seen((session,), 1)
     state.incarnations.begin(session, 1, 1, OutboundMark(replies=0, acks=0))
-    state.incarnations.ended(
-        session, 1, at_ms=2, ending="exited", exit_code=0, exit_signal=None, progressed=True
-    )
+    state.incarnations.ended(session, 1, at_ms=2, ending="exited", exit_code=0, exit_signal=None, progressed=True)
     state.charges.note(
         session, (ChargeAttempt(message_id="m", incarnation=1, tries=1, retry_at_ms=None, reason="died"),), 1
     )

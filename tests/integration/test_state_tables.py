@@ -3,6 +3,7 @@
 import apsw
 import pytest
 from attrs import evolve
+
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state import journal as journal_module
 from turnkeel_adapters.state.dead import DeadRecord

@@ -198,7 +198,7 @@ counts = st.none() | st.integers(0, MAX_TRIES + 1)
 crashes = st.lists(st.tuples(st.integers(0, 14), st.sampled_from([0, 1, 7_000, 90_000, HOUR])), max_size=5)
 
 
-@settings(LAW, max_examples=300)
+@settings(LAW, max_examples=150)
 @given(tries=st.lists(counts, min_size=1, max_size=4), runs=st.booleans(), crashes=crashes, fails=st.booleans())
 def test_any_number_of_crashes_charges_once(tries, runs, crashes, fails):
     session = a_session(tries, runs=runs, extra=("waiting",))

@@ -33,7 +33,7 @@ RULE_OF = {
 }
 
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(LAW, max_examples=500)
+MANY = settings(LAW, max_examples=250)
 
 instants = st.integers(BASE, BASE + SPAN)
 maybe = st.none() | instants
@@ -63,9 +63,7 @@ containers = st.builds(
     waiting=st.none() | waits,
     due_since_ms=maybe,
     last_activity_at_ms=maybe,
-    sleeps=st.lists(
-        st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2
-    ).map(tuple),
+    sleeps=st.lists(st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2).map(tuple),
     place_wanted=st.booleans(),
 )
 policies = st.builds(
@@ -167,8 +165,7 @@ def test_evidence_of_an_earlier_incarnation_changes_no_kill(seen, policy, spawne
         seen,
         heartbeat_at_ms=data.draw(st.none() | before),
         tool=data.draw(st.none() | before.map(lambda t: DeclaredTool(name="Bash", timeout_ms=60, started_at_ms=t))),
-        waiting=seen.waiting
-        or data.draw(st.none() | before.map(lambda t: Waiting(reason="approval", since_at_ms=t))),
+        waiting=seen.waiting or data.draw(st.none() | before.map(lambda t: Waiting(reason="approval", since_at_ms=t))),
         outbound_at_ms=seen.outbound_at_ms or data.draw(st.none() | before),
     )
 

@@ -18,7 +18,6 @@ from turnkeel_core import (
     RetryPolicy,
     Sleep,
     SpawnLater,
-    SpawnNow,
     SpawnPolicy,
     SpawnSnapshot,
     StopContainer,
@@ -41,7 +40,7 @@ HOUR, YEAR = 3_600_000, 365 * 24 * 3_600_000
 IDS = ("a", "b", "c", "d")
 
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(LAW, max_examples=500)
+MANY = settings(LAW, max_examples=250)
 
 instants = st.integers(BASE, BASE + SPAN)
 maybe = st.none() | instants
@@ -66,9 +65,7 @@ running = st.builds(
     progress_at_ms=maybe,
     waiting=st.none() | st.builds(Waiting, reason=st.just("approval"), since_at_ms=instants, until_at_ms=maybe),
     last_activity_at_ms=maybe,
-    sleeps=st.lists(
-        st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2
-    ).map(tuple),
+    sleeps=st.lists(st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2).map(tuple),
     place_wanted=st.booleans(),
 )
 absent = st.builds(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from turnkeel_adapters.timestamps import iso_utc, parse_sqlite_utc, sqlite_utc, stamp_resolution_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

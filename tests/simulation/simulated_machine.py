@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from simulation_agent import Box, Gone
+
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, SpawnOrder, StillThere, Stopped, Unknown
 from turnkeel_adapters.sessions.memory import MemorySessionStore

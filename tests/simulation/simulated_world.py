@@ -9,15 +9,25 @@ from typing import Self
 
 from attrs import evolve, frozen
 from simulation_agent import kit
-from simulation_machine import DatabaseSide, Doorbell, HostGone, HostSide, Launcher, Life, Session, Sessions, VirtualRunner
+from simulation_machine import (
+    DatabaseSide,
+    Doorbell,
+    HostGone,
+    HostSide,
+    Launcher,
+    Life,
+    Session,
+    Sessions,
+    VirtualRunner,
+)
 from simulation_time import NothingCanHappen, VirtualClock, VirtualLoop
-from turnkeel_adapters.sessions.records import NewMessage
-from turnkeel_adapters.state.store import FILE_NAME, HostState
-from turnkeel_core import HostPolicy, StartPolicy, StopIdle, StuckPolicy, SweepPolicy
 
 from turnkeel.host.events import HostEvent, Stopping
 from turnkeel.host.host import Host, RunSummary
 from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel_adapters.sessions.records import NewMessage
+from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_core import HostPolicy, StartPolicy, StopIdle, StuckPolicy, SweepPolicy
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -191,7 +201,9 @@ class World:
 
     def events(self, kind: type, session: str | None = None) -> list[Told]:
         """What the host told of one kind."""
-        return [t for t in self.told if isinstance(t.event, kind) and session in (None, getattr(t.event, "session", None))]
+        return [
+            t for t in self.told if isinstance(t.event, kind) and session in (None, getattr(t.event, "session", None))
+        ]
 
     def status(self, session: str, message_id: str) -> tuple[str, int]:
         """Status and tries of a row."""
@@ -299,4 +311,16 @@ class _LivingClock:
         self._life.step("woken")
 
 
-__all__ = ["BRISK", "CALM", "HOUR", "MINUTE", "QUICK", "SECOND", "USUAL", "HostGone", "NothingCanHappen", "World", "evolve"]
+__all__ = [
+    "BRISK",
+    "CALM",
+    "HOUR",
+    "MINUTE",
+    "QUICK",
+    "SECOND",
+    "USUAL",
+    "HostGone",
+    "NothingCanHappen",
+    "World",
+    "evolve",
+]

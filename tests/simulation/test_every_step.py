@@ -2,6 +2,7 @@
 
 import pytest
 from attrs import evolve
+
 from turnkeel_core import RetryPolicy
 
 A = "main/a"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+
+from turnkeel.host.events import Died, FaultCleared, FaultSeen, Held, HostStopped, Settled, Stopping, Woke
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.state.database import StateFault
 from turnkeel_core import StartPolicy
-
-from turnkeel.host.events import Died, FaultCleared, FaultSeen, Held, HostStopped, Settled, Stopping, Woke
 
 TWELVE = tuple(f"main/s{number:02d}" for number in range(12))
 
@@ -129,7 +129,9 @@ def test_a_drain_settles_what_was_finished_and_charges_nobody(world, lab, agents
     assert (world.runner.living(), summary.faulty) == ([], ())
     assert world.events(HostStopped)[0].event.running == 2
     assert (world.status("main/b", "m2"), world.status("main/c", "m3")) == (("completed", 0), ("pending", 0))
-    assert all(row.state == "dead" for s in ("main/a", "main/b") for row in world.state.incarnations.history(s, limit=9))
+    assert all(
+        row.state == "dead" for s in ("main/a", "main/b") for row in world.state.incarnations.history(s, limit=9)
+    )
     assert len(world.runner.spawns) == 2
     world.play(10 * lab.MINUTE)
     assert world.settled()

@@ -2,6 +2,20 @@
 
 import pytest
 from attrs import evolve
+
+from turnkeel.host.events import (
+    Charged,
+    Died,
+    FaultCleared,
+    FaultSeen,
+    MessageFailed,
+    NotStopped,
+    Resumed,
+    Settled,
+    Stopping,
+    WakeFailed,
+    Woke,
+)
 from turnkeel_core import (
     KillIgnoringDue,
     KillNeverStarted,
@@ -10,9 +24,6 @@ from turnkeel_core import (
     KillStaleClaim,
     StopIdle,
 )
-
-from turnkeel.host.events import Charged, Died, FaultCleared, FaultSeen, MessageFailed, NotStopped, Resumed, Settled
-from turnkeel.host.events import Stopping, WakeFailed, Woke
 
 A = "main/a"
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve, fields, has
-from turnkeel_core import RetryPolicy, StuckPolicy
 
 from turnkeel_adapters.config import (
     AgentConfig,
@@ -17,6 +16,7 @@ from turnkeel_adapters.config import (
     resolve_zone,
 )
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
+from turnkeel_core import RetryPolicy, StuckPolicy
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -283,8 +283,8 @@ def test_then_the_system_by_its_name(etc):
 
 
 def test_then_the_system_by_a_copied_file(etc):
-    version_1 = b"TZif" + bytes(16) + bytes.fromhex("00000000" "00000000" "00000000" "00000000" "00000001" "00000004")
-    (etc / "localtime").write_bytes(version_1 + bytes.fromhex("00000e10" "00" "00") + b"XYZ\0")
+    version_1 = b"TZif" + bytes(16) + bytes.fromhex("000000000000000000000000000000000000000100000004")
+    (etc / "localtime").write_bytes(version_1 + bytes.fromhex("00000e100000") + b"XYZ\0")
     name, zone = resolve_zone(HostConfig(), {}, etc)
     assert name == "localtime" and SUMMER.astimezone(zone).hour == 13
 

@@ -54,18 +54,14 @@ def test_the_backoff_doubles_until_the_tries_are_used_up(tries, answer):
     assert decide_retry(RetrySnapshot(now_ms=NOW, tries=tries)) == answer
 
 
-@pytest.mark.parametrize(
-    ("tries", "delay_ms"), [(9, 2_560 * S), (10, 3_600 * S), (22, 3_600 * S), (HUGE, 3_600 * S)]
-)
+@pytest.mark.parametrize(("tries", "delay_ms"), [(9, 2_560 * S), (10, 3_600 * S), (22, 3_600 * S), (HUGE, 3_600 * S)])
 def test_with_more_tries_allowed_the_backoff_ends_at_its_cap(tries, delay_ms):
     patient = RetryPolicy(max_tries=HUGE + 1)
 
     assert decide_retry(RetrySnapshot(now_ms=NOW, tries=tries), patient) == RetryAt(tries + 1, NOW + delay_ms, delay_ms)
 
 
-@pytest.mark.parametrize(
-    ("permille", "delay_ms"), [(0, 5_000), (1, 5_001), (500, 5_500), (1000, 6_000)]
-)
+@pytest.mark.parametrize(("permille", "delay_ms"), [(0, 5_000), (1, 5_001), (500, 5_500), (1000, 6_000)])
 def test_jitter_only_ever_lengthens_by_up_to_a_fifth(permille, delay_ms):
     answer = decide_retry(RetrySnapshot(now_ms=NOW, tries=0, random_permille=permille))
 

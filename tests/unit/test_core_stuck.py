@@ -518,9 +518,7 @@ def test_a_tool_whose_start_is_unknown_is_believed():
 
 
 def test_the_explanation_names_every_rule_and_stops_at_the_one_that_fired():
-    facts = seen(
-        claims=(claim(2 * MIN),), heartbeat_at_ms=ago(3 * MIN), spawned_at_ms=ago(4 * MIN), progress_at_ms=NOW
-    )
+    facts = seen(claims=(claim(2 * MIN),), heartbeat_at_ms=ago(3 * MIN), spawned_at_ms=ago(4 * MIN), progress_at_ms=NOW)
 
     why = explain_stuck_action(facts)
 

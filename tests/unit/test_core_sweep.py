@@ -313,9 +313,7 @@ WITH_A_CONTAINER = [
     ),
     (
         "a context message does not keep an idle container",
-        session(
-            message(triggers=False), container=running(heartbeat_at_ms=NOW, last_activity_at_ms=NOW - 16 * MIN)
-        ),
+        session(message(triggers=False), container=running(heartbeat_at_ms=NOW, last_activity_at_ms=NOW - 16 * MIN)),
         stopped(StopIdle(16 * MIN, 15 * MIN), ()),
     ),
     (
@@ -448,9 +446,7 @@ NEXT_LOOKS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("snapshot", "next_ms"), [row[1:] for row in NEXT_LOOKS], ids=[row[0] for row in NEXT_LOOKS]
-)
+@pytest.mark.parametrize(("snapshot", "next_ms"), [row[1:] for row in NEXT_LOOKS], ids=[row[0] for row in NEXT_LOOKS])
 def test_when_the_session_must_be_looked_at_again(snapshot, next_ms):
     assert plan_sweep(snapshot).next_change_at_ms == next_ms
 

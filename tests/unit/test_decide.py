@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-import turnkeel_core as core
 
+import turnkeel_core as core
 from turnkeel.cli.decide import DECISIONS, decide_lines, decide_main
 from turnkeel_adapters.wire import to_data
 
@@ -185,7 +185,7 @@ def test_answering_needs_neither_a_database_nor_a_terminal_library():
     root = Path(__file__).parents[2]
     code = (
         "import sys; from turnkeel.cli.decide import decide_lines; "
-        "list(decide_lines(['{\"decision\": \"decide_spawn\", \"input\": {\"now_ms\": 0}}'])); "
+        'list(decide_lines([\'{"decision": "decide_spawn", "input": {"now_ms": 0}}\'])); '
         "heavy = {'apsw', 'sqlite3', 'asyncio', 'rich', 'cyclopts', 'structlog'}; "
         "print(sorted(heavy & sys.modules.keys()))"
     )

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from turnkeel_core import StartPolicy
 
 from turnkeel.host.slots import Slots
+from turnkeel_core import StartPolicy
 
 
 @pytest.fixture

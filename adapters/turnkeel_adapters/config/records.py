@@ -2,6 +2,8 @@
 
 from attrs import field, frozen
 from attrs.validators import ge, optional
+
+from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_core import (
     HostPolicy,
     RetryPolicy,
@@ -11,8 +13,6 @@ from turnkeel_core import (
     SuspendPolicy,
     SweepPolicy,
 )
-
-from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 
 
 def _why(reason: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from turnkeel_adapters.runners.records import (
     LookOutcome,
     SpawnOrder,
     StillThere,
-    Stopped,
     StopOutcome,
+    Stopped,
     Unknown,
 )
 

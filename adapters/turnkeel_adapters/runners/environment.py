@@ -23,9 +23,7 @@ DEFAULT_ALLOW_REASONS: Mapping[str, str] = {
 DEFAULT_ALLOW: tuple[str, ...] = tuple(DEFAULT_ALLOW_REASONS)
 
 
-def compose_environment(
-    source: Mapping[str, str], allow: tuple[str, ...], extra: Mapping[str, str]
-) -> dict[str, str]:
+def compose_environment(source: Mapping[str, str], allow: tuple[str, ...], extra: Mapping[str, str]) -> dict[str, str]:
     """Take the allowed names of `source` (exact names, or `PREFIX_*`), then put `extra` over them.
 
     EnvironmentRefused names a pattern or a variable that cannot be meant.

@@ -23,8 +23,8 @@ from turnkeel_adapters.runners.records import (
     LookOutcome,
     SpawnOrder,
     StillThere,
-    Stopped,
     StopOutcome,
+    Stopped,
     Unknown,
 )
 from turnkeel_adapters.runners.tracked import Tracked, still_there

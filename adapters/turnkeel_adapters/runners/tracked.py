@@ -8,7 +8,7 @@ from attrs import Factory, define
 
 from turnkeel_adapters.runners.census import end_container
 from turnkeel_adapters.runners.guarded import GuardLink
-from turnkeel_adapters.runners.records import Ended, Handle, StillThere, Stopped, StopOutcome
+from turnkeel_adapters.runners.records import Ended, Handle, StillThere, StopOutcome, Stopped
 
 
 @define(kw_only=True)
@@ -43,9 +43,7 @@ class Tracked:
             return Stopped(ended=ended, forced=forced, survivors_killed=killed)
         ago_ms = max(0, time.monotonic_ns() // 1_000_000 - report.ended_mono_ms)
         ended = Ended(exit_code=report.exit_code, signal=report.signal, ended_at_ms=now_ms - ago_ms)
-        return Stopped(
-            ended=ended, forced=report.forced or forced, survivors_killed=report.survivors_killed + killed
-        )
+        return Stopped(ended=ended, forced=report.forced or forced, survivors_killed=report.survivors_killed + killed)
 
 
 def still_there(pids: tuple[int, ...]) -> StillThere:

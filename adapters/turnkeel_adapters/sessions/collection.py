@@ -12,9 +12,7 @@ from turnkeel_adapters.sessions.tree import SessionTree, TreeListing
 class FileSessions:
     """The sessions below a data directory, by their texts (`group/name`)."""
 
-    def __init__(
-        self, data_dir: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS
-    ) -> None:
+    def __init__(self, data_dir: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         """`busy_timeout_ms` is how long a call waits for a locked file."""
         self.tree = SessionTree(data_dir)
         self._read_only = read_only

@@ -5,12 +5,12 @@ from typing import Literal, TypeGuard
 
 import apsw
 from attrs import frozen
-from turnkeel_core.facts import OpenMessage
 
 from turnkeel_adapters.sessions.outbound import due_instant
 from turnkeel_adapters.sessions.records import RecurringRow, RowFault
 from turnkeel_adapters.sessions.rows import SqlValue, columns_of, count_or_none, text_of, text_or_none
 from turnkeel_adapters.timestamps import parse_sqlite_utc
+from turnkeel_core.facts import OpenMessage
 
 _STATUSES = ("pending", "paused", "failed")
 

@@ -2,7 +2,6 @@
 
 import apsw
 from attrs import evolve
-from turnkeel_core.facts import Ack
 
 from turnkeel_adapters.errors import RefusedMessage
 from turnkeel_adapters.sessions import delivered, inbound, migrate, outbound, outbound_facts, tasks
@@ -20,6 +19,8 @@ from turnkeel_adapters.sessions.records import (
 )
 from turnkeel_adapters.sessions.rows import text_of
 from turnkeel_adapters.timestamps import iso_utc
+from turnkeel_core.facts import Ack
+
 
 class SessionOperations:
     """The store operations that a host needs, over any SessionFiles. All raise SessionFault."""

@@ -102,9 +102,7 @@ def due_instant(text: str | None, sqlite_second: SqlValue) -> int | None:
     return sqlite_second * 1000 if isinstance(sqlite_second, int) else None
 
 
-def _whole_message(
-    db: apsw.Connection, rowid: SqlValue, message_id: str, fault: RowFault | None
-) -> OutboundMessage:
+def _whole_message(db: apsw.Connection, rowid: SqlValue, message_id: str, fault: RowFault | None) -> OutboundMessage:
     # The content is read as bytes so that one reply that is not UTF-8 does not hide the others.
     sql = """
         SELECT kind, in_reply_to, platform_id, channel_type, thread_id, CAST(content AS BLOB)

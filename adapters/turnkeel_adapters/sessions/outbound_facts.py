@@ -4,12 +4,12 @@ import json
 
 import apsw
 from attrs import frozen
-from turnkeel_core.facts import Ack, Claim, DeclaredTool, Waiting
 
 from turnkeel_adapters.sessions.outbound import get_container_state, get_processing_claims
 from turnkeel_adapters.sessions.records import OutboundMark, RowFault
 from turnkeel_adapters.sessions.rows import columns_of, count_or_none, text_of
 from turnkeel_adapters.timestamps import parse_sqlite_utc, stamp_resolution_ms
+from turnkeel_core.facts import Ack, Claim, DeclaredTool, Waiting
 
 WAITING_KEY = "turnkeel:waiting"
 ERROR_KEY = "turnkeel:error:"

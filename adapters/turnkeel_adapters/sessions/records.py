@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias
 
 from attrs import frozen
+
 from turnkeel_core.facts import Ack, Claim, DeclaredTool, OpenMessage, Waiting
 
 Direction: TypeAlias = Literal["in", "out"]

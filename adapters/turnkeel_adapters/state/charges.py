@@ -36,7 +36,15 @@ class Charges:
                 "INSERT OR IGNORE INTO charge (session, incarnation, message_id, tries, retry_at_ms, reason, state,"
                 " noted_at_ms) VALUES (?, ?, ?, ?, ?, ?, 'noted', ?)",
                 [
-                    (session, charge.incarnation, charge.message_id, charge.tries, charge.retry_at_ms, charge.reason, at_ms)
+                    (
+                        session,
+                        charge.incarnation,
+                        charge.message_id,
+                        charge.tries,
+                        charge.retry_at_ms,
+                        charge.reason,
+                        at_ms,
+                    )
                     for charge in charges
                 ],
             )

@@ -85,7 +85,9 @@ def _make_durable(path: Path, connection: apsw.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL").fetchall()
     synchronous = connection.execute("PRAGMA synchronous").fetchall()
     if mode != [("delete",)] or synchronous != [(_FULL,)]:
-        raise StateFault(path, f"cannot be made durable (journal_mode {mode}, synchronous {synchronous}); do not use it")
+        raise StateFault(
+            path, f"cannot be made durable (journal_mode {mode}, synchronous {synchronous}); do not use it"
+        )
 
 
 def _migrate(path: Path, connection: apsw.Connection) -> None:
@@ -126,8 +128,12 @@ def _told(path: Path) -> Generator[None, None, None]:
     except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise StateFault(path, f"not writable: fix the mount or the permissions ({error})") from error
     except apsw.CantOpenError as error:
-        raise StateFault(path, f"cannot be opened: does the folder exist, and may this user write it? ({error})") from error
+        raise StateFault(
+            path, f"cannot be opened: does the folder exist, and may this user write it? ({error})"
+        ) from error
     except apsw.IOError as error:
         raise StateFault(path, f"the operating system reported an error: check the disk ({error})") from error
     except apsw.SQLError as error:
-        raise StateFault(path, f"its tables are not those this turnkeel made: use the right version ({error})") from error
+        raise StateFault(
+            path, f"its tables are not those this turnkeel made: use the right version ({error})"
+        ) from error

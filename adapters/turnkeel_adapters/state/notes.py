@@ -51,7 +51,8 @@ class Notes:
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO fault (session, subject, kind, detail, first_at_ms, last_at_ms) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (session, subject) DO UPDATE SET detail = excluded.detail, last_at_ms = excluded.last_at_ms,"
+                " ON CONFLICT (session, subject) DO UPDATE SET detail = excluded.detail,"
+                " last_at_ms = excluded.last_at_ms,"
                 " first_at_ms = iif(kind = excluded.kind, first_at_ms, excluded.first_at_ms), kind = excluded.kind",
                 (session, subject, kind, detail, at_ms, at_ms),
             )
@@ -61,9 +62,7 @@ class Notes:
         with self._database.transaction() as db:
             db.execute("DELETE FROM fault WHERE session = ? AND subject = ?", (session, subject))
 
-    def turn_faults(
-        self, session: str, gone: frozenset[str], come: dict[str, tuple[str, str]], at_ms: int
-    ) -> None:
+    def turn_faults(self, session: str, gone: frozenset[str], come: dict[str, tuple[str, str]], at_ms: int) -> None:
         """Clear the faults in `gone` and keep those that have `come` (subject: kind, detail), in one transaction."""
         with self._database.transaction():
             for subject in gone:
@@ -95,7 +94,8 @@ class Notes:
             db.execute(
                 "INSERT INTO hold (session, reason, until_at_ms, since_at_ms) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (session) DO UPDATE SET until_at_ms = excluded.until_at_ms,"
-                " since_at_ms = iif(reason = excluded.reason, since_at_ms, excluded.since_at_ms), reason = excluded.reason",
+                " since_at_ms = iif(reason = excluded.reason, since_at_ms, excluded.since_at_ms),"
+                " reason = excluded.reason",
                 (session, reason, until_at_ms, at_ms),
             )
 
@@ -128,6 +128,4 @@ class Notes:
             session,
         )
         typed = cast("list[tuple[str, str, str, str, int]]", rows)
-        return tuple(
-            Parked(session=s, message_id=m, cron=c, reason=r, parked_at_ms=at) for s, m, c, r, at in typed
-        )
+        return tuple(Parked(session=s, message_id=m, cron=c, reason=r, parked_at_ms=at) for s, m, c, r, at in typed)

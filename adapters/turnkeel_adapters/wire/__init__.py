@@ -8,13 +8,13 @@ import json
 from types import UnionType
 from typing import TypeAlias, TypeVar, cast, get_type_hints, overload
 
-import turnkeel_core
 from attrs import AttrsInstance, has
 from cattrs.errors import BaseValidationError
-from turnkeel_core import schedule
 
+import turnkeel_core
 from turnkeel_adapters.wire.faults import Refused, WireFault, describe
 from turnkeel_adapters.wire.strict import strict_converter, union_members
+from turnkeel_core import schedule
 
 __all__ = ["JsonValue", "WireFault", "dumps", "from_data", "loads", "parse_json", "to_data"]
 

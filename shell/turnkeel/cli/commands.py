@@ -119,9 +119,7 @@ def sweep(
     """Pass over the sessions once without starting a container: settle, charge, release, recur."""
     from turnkeel.cli.sweep import sweep as command
 
-    return command(
-        *sessions, data=data, config=config, dry_run=dry_run, explain=explain, assume=assume, json=json
-    )
+    return command(*sessions, data=data, config=config, dry_run=dry_run, explain=explain, assume=assume, json=json)
 
 
 def why(

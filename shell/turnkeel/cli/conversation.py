@@ -69,7 +69,9 @@ class Conversation:
         for message in reading.messages:
             if message.message_id == message_id:
                 return False, self._reason(message_id) if message.status == "failed" else None
-        return True, None
+        # Settled: an answer takes the agent's word on earlier attempts away, a failure leaves it.
+        failed = self._store.error_note(message_id) is not None
+        return True, self._reason(message_id) if failed else None
 
     def _reason(self, message_id: str) -> str:
         word = read_error_note(self._store.error_note(message_id))

@@ -13,8 +13,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, TypeAlias, TypeVar, cast
 
-import turnkeel_core as core
 from attrs import AttrsInstance, frozen
+
+import turnkeel_core as core
 from turnkeel_adapters.config.zones import BadZone, load_zone
 from turnkeel_adapters.wire import JsonValue, WireFault, from_data, parse_json, to_data
 from turnkeel_core.schedule import next_cron_run

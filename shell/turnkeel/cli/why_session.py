@@ -116,9 +116,7 @@ def _parsed(text: str) -> JsonValue:
         return text
 
 
-def _print_now(
-    reading: Reading, condition: Condition, planned: Planned | None, fault: str | None, now_ms: int
-) -> None:
+def _print_now(reading: Reading, condition: Condition, planned: Planned | None, fault: str | None, now_ms: int) -> None:
     since = "" if condition.since_at_ms is None else f", since {render_when(condition.since_at_ms, now_ms)}"
     print(flat(f"{condition.session}: {state_words(condition, now_ms)}{since}"))
     counts = f"{condition.due} due, {condition.claimed} claimed, {condition.failed} failed, {condition.tries} tries"

@@ -40,9 +40,7 @@ class Rest:
 class Keeper:
     """One session's passes, one at a time. A fault in it stays in it: looked at again with backoff."""
 
-    def __init__(
-        self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots, clock: ClockWatch
-    ) -> None:
+    def __init__(self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots, clock: ClockWatch) -> None:
         self.session = session
         self.rest = Rest()
         self.busy = True
@@ -93,7 +91,9 @@ class Keeper:
         except AdapterError as error:
             return await self._failed(error.subject, error.category, str(error))
         except Exception as error:  # one session's fault, whatever it is, must not end the others
-            return await self._failed("pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it")
+            return await self._failed(
+                "pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it"
+            )
 
     async def _pass(self) -> int | None:
         ports, run = self._ports, self._ports.executor.run

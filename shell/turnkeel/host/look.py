@@ -122,9 +122,7 @@ def _container(
             return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked)
 
 
-def _running(
-    store: SessionStore, reading: SessionReading, spawned_at_ms: int, situation: Situation
-) -> StuckSnapshot:
+def _running(store: SessionStore, reading: SessionReading, spawned_at_ms: int, situation: Situation) -> StuckSnapshot:
     files, progress = store.signature(), reading.progress_at_ms
     return StuckSnapshot(
         now_ms=situation.now_ms,

@@ -93,7 +93,9 @@ class Live(Observed):
             if self.running is not None and self.running.done():
                 self.running.result()
                 raise AssertionError("the host ended meanwhile")
-            assert time.monotonic() < ends, f"waited {limit_s} s in vain; seen: {[event for _, event in self.told][-12:]}"
+            assert time.monotonic() < ends, (
+                f"waited {limit_s} s in vain; seen: {[event for _, event in self.told][-12:]}"
+            )
             await asyncio.sleep(0.01)
         return time.monotonic()
 
@@ -121,7 +123,9 @@ class Lab:
         ring(self.data)
         return ids
 
-    def sql(self, name: str, sql: str, values: tuple[object, ...] = (), file: str = "inbound.db") -> list[tuple[object, ...]]:
+    def sql(
+        self, name: str, sql: str, values: tuple[object, ...] = (), file: str = "inbound.db"
+    ) -> list[tuple[object, ...]]:
         """Change or read a session file behind the host's back."""
         db = apsw.Connection(str(self.sessions.tree.folder(SessionName.parse(name)) / file))
         try:
@@ -207,7 +211,14 @@ class Lab:
         path.write_text(_toml(config), "utf-8")
         with open(self.data.with_name("host.log"), "ab") as log:
             return subprocess.Popen(
-                [sys.executable, *(("-c", limit) if limit else ()), str(HERE / "serve.py"), str(self.data), str(path), *more],
+                [
+                    sys.executable,
+                    *(("-c", limit) if limit else ()),
+                    str(HERE / "serve.py"),
+                    str(self.data),
+                    str(path),
+                    *more,
+                ],
                 env={**os.environ, "PYTHONPATH": PATHS},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -244,6 +255,7 @@ def quick() -> HostConfig:
             running_poll_ms=40,
             idle_scan_ms=300,
             stop_grace_ms=1_000,
+            shutdown_grace_ms=1_000,
             fault_retry_ms=200,
             fault_retry_max_ms=400,
         ),

@@ -15,12 +15,13 @@ from turnkeel_adapters.config.records import AgentConfig
 from turnkeel_adapters.state.store import HostState
 from turnkeel_core import StartPolicy
 
-
 CLAIMED = "SELECT 1 FROM processing_ack WHERE status = 'processing'"
 
 
 @pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.long)])
-def test_an_agent_killed_at_random_instants_answers_each_message_once_or_visibly_fails_it(lab, quick, agent, seed, kills):
+def test_an_agent_killed_at_random_instants_answers_each_message_once_or_visibly_fails_it(
+    lab, quick, agent, seed, kills
+):
     rng = random.Random(seed)
     config = evolve(quick, agent=agent("echo", WORK_MS="120"))
     sent = lab.send("a", *(f"m{n}" for n in range(kills)))
@@ -89,7 +90,9 @@ def _read_killed_in_a_write(lab, quick, agent):
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.long)])
-def test_a_host_killed_at_random_instants_leaves_no_agent_and_its_successor_loses_nothing(lab, quick, agent, seed, rounds):
+def test_a_host_killed_at_random_instants_leaves_no_agent_and_its_successor_loses_nothing(
+    lab, quick, agent, seed, rounds
+):
     rng = random.Random(seed)
     config = evolve(quick, agent=agent("echo", WORK_MS="150"))
     sent = []
@@ -166,5 +169,3 @@ def test_a_message_in_hand_at_a_graceful_stop_is_not_lost(lab, quick, agent):
     fates = lab.fates("a")
     assert all(fate.answered_once for fate in fates.values()), fates
     assert not lab.holds()
-
-

@@ -117,5 +117,3 @@ def test_nothing_to_do_is_seen_at_once(lab, quick):
     assert not live.of(Woke)
     assert time.monotonic() - started < 5
     assert live.summary is not None and live.summary.sessions == 1
-
-
