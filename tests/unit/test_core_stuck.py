@@ -548,20 +548,21 @@ def test_a_negative_limit_is_refused_by_name(limit):
 
 
 @pytest.mark.parametrize(
-    ("slept_ms", "silent_ms", "killed"),
+    ("slept_ms", "awake_ms", "silent_ms", "killed"),
     [
-        pytest.param(0, 30 * MIN + 1, True, id="awake all the time: 30 min and a moment are a hang"),
-        pytest.param(120 * MIN, 150 * MIN, False, id="two hours of them slept: 30 min exactly are tolerated"),
-        pytest.param(120 * MIN, 150 * MIN + 1, True, id="two hours of them slept: one millisecond more is a hang"),
-        pytest.param(500 * MIN, 40 * MIN, False, id="a sleep that began before the claim counts from the claim on"),
+        pytest.param(0, 5 * MIN, 30 * MIN + 1, True, id="awake all the time: 30 min and a moment are a hang"),
+        pytest.param(120 * MIN, 5 * MIN, 150 * MIN, False, id="two hours slept: 30 min awake are tolerated"),
+        pytest.param(120 * MIN, 5 * MIN, 150 * MIN + 1, True, id="two hours slept: one millisecond more is a hang"),
+        pytest.param(500 * MIN, 30 * MIN, 40 * MIN, False, id="slept when it was claimed: 30 min awake are tolerated"),
+        pytest.param(500 * MIN, 30 * MIN + 1, 40 * MIN, True, id="slept when it was claimed: a moment more is a hang"),
     ],
 )
-def test_the_time_asleep_is_no_silence(slept_ms, silent_ms, killed):
+def test_the_time_asleep_is_no_silence(slept_ms, awake_ms, silent_ms, killed):
     facts = seen(
         claims=(claim(silent_ms),),
         heartbeat_at_ms=NOW,
         progress_at_ms=NOW - silent_ms,
-        sleeps=(Sleep(resumed_at_ms=NOW - 5 * MIN, gap_ms=slept_ms),),
+        sleeps=(Sleep(resumed_at_ms=NOW - awake_ms, gap_ms=slept_ms),),
     )
     assert isinstance(decide_stuck_action(facts), KillNoProgress) == killed
 
