@@ -578,3 +578,11 @@ def test_the_time_asleep_is_no_silence(slept_ms, awake_ms, silent_ms, killed):
 def test_an_idle_container_gives_its_place_to_one_that_waits(wanted, idle_ms, stopped):
     facts = seen(heartbeat_at_ms=NOW, last_activity_at_ms=NOW - idle_ms, place_wanted=wanted)
     assert isinstance(decide_stuck_action(facts), StopIdle) == stopped
+
+
+def test_after_two_sleeps_the_tolerance_counts_from_the_later_one():
+    facts = seen(
+        claims=(claim(60 * MIN),),
+        sleeps=(Sleep(resumed_at_ms=NOW - 20 * MIN, gap_ms=0), Sleep(resumed_at_ms=NOW - 30_000, gap_ms=0)),
+    )
+    assert decide_stuck_action(facts) == LeaveAlone("resumed", NOW + 30_001)

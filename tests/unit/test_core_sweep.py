@@ -31,6 +31,7 @@ from turnkeel_core import (
     Wake,
     explain_sweep,
     plan_sweep,
+    work_left,
 )
 
 NOW = 1_776_686_400_000
@@ -503,3 +504,19 @@ def test_the_explanation_names_the_plan_that_comes_next():
     why = explain_sweep(session(message(due_at_ms=NOW + 5 * S), container=gone()))
 
     assert (why.flip_at_ms, why.flip_to) == (NOW + 5 * S, "Wake")
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        pytest.param(OpenMessage(message_id="m"), True, id="due at once"),
+        pytest.param(OpenMessage(message_id="m", due_at_ms=NOW), True, id="due now"),
+        pytest.param(OpenMessage(message_id="m", due_at_ms=NOW + 1), False, id="for later: another day's work"),
+        pytest.param(OpenMessage(message_id="m", due_at_ms=NOW + 1, tries=1), True, id="waits for its second try"),
+        pytest.param(OpenMessage(message_id="m", never_due=True), False, id="never due"),
+        pytest.param(OpenMessage(message_id="m", triggers=False), False, id="context only"),
+        pytest.param(OpenMessage(message_id="m", status="failed", tries=5), False, id="failed for good"),
+    ],
+)
+def test_work_is_left_while_a_message_is_due_or_waits_for_another_try(message, left):
+    assert work_left(SweepSnapshot(now_ms=NOW, messages=(message,), container=NoContainer())) is left
