@@ -19,7 +19,7 @@ ORDER_ENVIRONMENT = {
     "API_KEY": "s3cret",
     "TZ": "Europe/Vienna",
     "TURNKEEL_SESSION": "work/s",
-    "TURNKEEL_SESSION_DIR": "/data/v2-sessions/work/s",
+    "TURNKEEL_SESSION_DIR": "/data/v2-sessions/team/s",
     "TURNKEEL_CONTAINER": "a mark of the process runner",
 }
 PLACE = Place(install_id="0123456789abcdef", uid=1000, gid=1001)
@@ -31,10 +31,10 @@ def make_order():
         plain = SpawnOrder(
             session="work/s",
             incarnation=4,
-            folder=Path("/data/v2-sessions/work/s"),
+            folder=Path("/data/v2-sessions/team/s"),
             argv=("python3", "-m", "agent"),
             environment=ORDER_ENVIRONMENT,
-            log_path=Path("/data/logs/work/s.log"),
+            log_path=Path("/data/logs/team/s.log"),
         )
         return evolve(plain, **changes)
 
@@ -58,7 +58,7 @@ def test_the_whole_command_for_docker(make_order):
         *("--memory", "2g", "--memory-swap", "2g", "--cpus", "2", "--stop-timeout", "10"),
         *("--log-driver", "local", "--log-opt", "max-file=2", "--log-opt", "max-size=10m"),
         *("--network", "none"),
-        *("--mount", "type=bind,source=/data/v2-sessions/work/s,target=/workspace"),
+        *("--mount", "type=bind,source=/data/v2-sessions/team/s,target=/workspace"),
         *("--env", "HOME=/tmp", "--env", "TZ=Europe/Vienna", "--env", "TURNKEEL_SESSION=work/s"),
         *("--env", "TURNKEEL_SESSION_DIR=/workspace", "--workdir", "/workspace"),
         *("agents/coder:1", "python3", "-m", "agent"),
