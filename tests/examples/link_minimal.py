@@ -4,23 +4,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
-from turnkeel_core import (
-    Claim,
-    GiveUp,
-    KillIgnoringDue,
-    KillNeverStarted,
-    KillNoProgress,
-    KillOverCeiling,
-    KillOverRunLimit,
-    KillStaleClaim,
-    LeaveAlone,
-    RetryAt,
-    RetrySnapshot,
-    StopIdle,
-    StuckSnapshot,
-    decide_retry,
-    decide_stuck_action,
-)
+from turnkeel_core import Claim, GiveUp, LeaveAlone, RetryAt, RetrySnapshot, StopIdle, StuckSnapshot
+from turnkeel_core import KillIgnoringDue, KillNeverStarted, KillNoProgress
+from turnkeel_core import KillOverCeiling, KillOverRunLimit, KillStaleClaim
+from turnkeel_core import decide_retry, decide_stuck_action
 
 TABLES = """
     CREATE TABLE job (id TEXT PRIMARY KEY, status TEXT DEFAULT 'pending', tries INTEGER DEFAULT 0, due_at_ms INTEGER,
@@ -54,15 +41,8 @@ def supervise(db: sqlite3.Connection, now_ms: int, stop: Callable[[], bool]) -> 
     match decide_stuck_action(seen):
         case LeaveAlone(reason, until_ms):
             print(f"left alone ({reason}), next look at {until_ms}")
-        case (
-            KillOverCeiling()
-            | KillNeverStarted()
-            | KillStaleClaim()
-            | KillNoProgress()
-            | KillOverRunLimit()
-            | KillIgnoringDue()
-            | StopIdle()
-        ) as why:
+        case (KillOverCeiling() | KillNeverStarted() | KillStaleClaim() | KillNoProgress() | KillOverRunLimit()
+              | KillIgnoringDue() | StopIdle()) as why:
             print(f"stop: {why}")
             if stop():
                 recover(db, now_ms)
