@@ -56,10 +56,13 @@ class StuckPolicy:
 
 @frozen(kw_only=True)
 class SuspendPolicy:
-    """Limit of `decide_grace` (DESIGN §4.4)."""
+    """Limits of `decide_grace` and of what a host keeps of its answers (DESIGN §4.4)."""
 
     jump_ms: int = field(
         default=5_000, validator=_COUNT, metadata=_why("wall time may drift by milliseconds; 5 s is a sleep or a step")
+    )
+    remembered: int = field(
+        default=64, validator=_AT_LEAST_ONE, metadata=_why("a host keeps the latest sleeps; an hour holds far fewer")
     )
 
 

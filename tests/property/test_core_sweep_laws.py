@@ -181,7 +181,10 @@ def test_a_start_turns_at_the_named_instant_and_not_before(seen, policy):
         assert at(why.flip_at_ms - 1) is type(action)
         assert at(why.flip_at_ms) is not type(action)
     if isinstance(action, SpawnLater):
-        assert why.flip_at_ms is not None and why.flip_at_ms <= action.at_ms
+        assert why.flip_at_ms is not None
+        # A death that the clock has yet to reach may prolong the wait; what lies in the past decides exactly.
+        if all(death.died_at_ms <= seen.now_ms for death in seen.deaths):
+            assert why.flip_at_ms == action.at_ms
 
 
 @LAW

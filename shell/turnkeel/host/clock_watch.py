@@ -7,8 +7,6 @@ from turnkeel.host.ports import Clock
 from turnkeel_adapters.system.clock import Instant
 from turnkeel_core import ClockSnapshot, GiveGrace, Sleep, SuspendPolicy, decide_grace
 
-_REMEMBERED = 64  # more sleeps than any limit spans
-
 
 class ClockWatch:
     """Every pass reads the clock here, once: no pass can judge across a sleep that nobody noticed."""
@@ -33,6 +31,6 @@ class ClockWatch:
         grace = decide_grace(seen, self._policy)
         if isinstance(grace, GiveGrace):
             sleep = Sleep(resumed_at_ms=grace.resumed_at_ms, gap_ms=grace.gap_ms)
-            self.sleeps = (*self.sleeps, sleep)[-_REMEMBERED:]
+            self.sleeps = (*self.sleeps, sleep)[-self._policy.remembered :]
             self._report(Resumed(grace.gap_ms))
         return now
