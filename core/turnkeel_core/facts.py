@@ -86,6 +86,15 @@ class ChargeMark:
 
 
 @frozen(kw_only=True)
+class Backoff:
+    """A due time that the host itself gave a message: the wait after its attempt number `tries`."""
+
+    message_id: str
+    tries: int
+    retry_at_ms: int
+
+
+@frozen(kw_only=True)
 class Recurring:
     """A row with a cron text whose occurrence has ended, with its next run already computed.
 
@@ -105,3 +114,15 @@ class Death:
     spawned_at_ms: int
     died_at_ms: int
     progressed: bool
+
+
+@frozen(kw_only=True)
+class Run:
+    """One started attempt at a message, at the latest instant known of it.
+
+    `incarnation` is the one it was charged to; None for a run that the container settled itself.
+    """
+
+    message_id: str
+    at_ms: int
+    incarnation: int | None = None

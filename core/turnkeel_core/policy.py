@@ -109,14 +109,90 @@ class StartPolicy:
 
 
 @frozen(kw_only=True)
+class LimitPolicy:
+    """Limit of `decide_run`."""
+
+    runs_per_hour: int | None = field(
+        default=None,
+        validator=optional(_AT_LEAST_ONE),
+        metadata=_why("off: a busy chat is legitimate; set it to cap what an agent that talks to itself can spend"),
+    )
+
+
+@frozen(kw_only=True)
+class OutputPolicy:
+    """Limits of `decide_output`, per reply."""
+
+    output_limit_bytes: int = field(
+        default=1_048_576, validator=_AT_LEAST_ONE, metadata=_why("a text of over 1 MiB is a runaway, not an answer")
+    )
+    attachment_limit_bytes: int = field(
+        default=26_214_400, validator=_COUNT, metadata=_why("25 MiB is what mail and most chats still carry")
+    )
+
+
+@frozen(kw_only=True)
+class RedactPolicy:
+    """What `redact` takes for a secret (spec/tars-and-b01.md §6). Names of variables are compared as a whole."""
+
+    least_chars: int = field(
+        default=8, validator=_AT_LEAST_ONE, metadata=_why("shorter values are words that stand in any text")
+    )
+    public_names: tuple[str, ...] = field(
+        default=(
+            "ASSISTANT_NAME",
+            "ASSISTANT_HAS_OWN_NUMBER",
+            "CLAUDE_MODEL",
+            "CONTAINER_IMAGE",
+            "CONTAINER_TIMEOUT",
+            "CONTAINER_MAX_OUTPUT_SIZE",
+            "IDLE_TIMEOUT",
+            "SCHEDULED_TASK_IDLE_TIMEOUT",
+            "MAX_CONCURRENT_CONTAINERS",
+            "LOG_LEVEL",
+            "NODE_ENV",
+            "TZ",
+        ),
+        metadata=_why("what an existing host keeps in its .env beside secrets, and a log cannot do without"),
+    )
+    never_public_names: tuple[str, ...] = field(
+        default=("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "DASHBOARD_SECRET"),
+        metadata=_why("no list of public names, whoever wrote it, exempts these"),
+    )
+    secret_name_parts: tuple[str, ...] = field(
+        default=("APIKEY", "CREDENTIAL", "PASSPHRASE", "PASSWD", "PASSWORD", "SECRET"),
+        metadata=_why("in an environment most values are no secrets; a name with one of these is"),
+    )
+    secret_name_ends: tuple[str, ...] = field(
+        default=("TOKEN", "_AUTH", "_COOKIE", "_DSN", "_JWT", "_KEY", "_PASS", "_PAT", "_PWD"),
+        metadata=_why("these mean a secret at the end of a name only: PWD is a folder, MAX_TOKENS a number"),
+    )
+    pointer_name_ends: tuple[str, ...] = field(
+        default=("_DIR", "_FILE", "_PATH"), metadata=_why("the place of a secret is wanted in a report, and is none")
+    )
+
+
+@frozen(kw_only=True)
 class SweepPolicy:
     """Everything one pass over one session uses."""
 
     stuck: StuckPolicy = Factory(StuckPolicy)
     retry: RetryPolicy = Factory(RetryPolicy)
     spawn: SpawnPolicy = Factory(SpawnPolicy)
+    limit: LimitPolicy = Factory(LimitPolicy)
     due_resolution_ms: int = field(
         default=1_000, validator=_AT_LEAST_ONE, metadata=_why("the container's own query compares whole seconds")
+    )
+
+
+@frozen(kw_only=True)
+class AdoptionPolicy:
+    """What `plan_adoption` does with containers that an earlier host left running."""
+
+    adopt: bool = field(
+        default=True,
+        validator=instance_of(bool),
+        metadata=_why("work in hand outlives a host that crashed; false stops it, and its messages are tried again"),
     )
 
 
@@ -137,6 +213,16 @@ class HostPolicy:
     )
     fallback_scan_ms: int = field(
         default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a full look covers notifications that got lost")
+    )
+    reconcile_ms: int = field(
+        default=60_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("the runtime's own list is compared with the records once a minute; strays are rare"),
+    )
+    orphan_limit_ms: int = field(
+        default=120_000,
+        validator=_COUNT,
+        metadata=_why("an agent process without a host ends after 2 min; a service manager restarts one in seconds"),
     )
     stop_grace_ms: int = field(
         default=1_000, validator=_COUNT, metadata=_why("as the existing host gives; a hang must be gone within 2 s")

@@ -2,13 +2,13 @@
 
 Rules in order; the first whose instant has passed (strictly) decides:
 
-    ceiling    no heartbeat for too long, or none since the spawn      KillOverCeiling
+    ceiling    no heartbeat and no write for too long                  KillOverCeiling
     startup    no sign of life at all since the spawn                  KillNeverStarted
     claim      a message claimed, then no heartbeat                    KillStaleClaim
     progress   a message claimed, beating, but nothing moves           KillNoProgress
     run        a message claimed for longer than a run may take        KillOverRunLimit
     unclaimed  work is due, and the container takes none               KillIgnoringDue
-    idle       nothing claimed, nothing due, nothing happened          StopIdle
+    idle       nothing claimed, nothing due or nothing may be taken    StopIdle
 
 Only evidence of this incarnation counts (DESIGN §4.1, §4.10). With `spawned_at_ms=None` and the default policy the
 answers are those of the existing host (spec/nanoclaw.md §5.2).

@@ -15,7 +15,8 @@ class StuckSnapshot:
     unknown, all evidence counts. `outbound_at_ms` is the last write to the outbound store. `progress_at_ms` is the
     last output, tool change or ack. `due_since_ms` is since when a message that the container can see is due; None
     if none is. `place_wanted`: another session waits for this container's place to run. `sleeps` are the sleeps of the
-    machine that may lie in the times given (`decide_grace`): they count as no silence.
+    machine that may lie in the times given (`decide_grace`): they count as no silence. `run_held`: the session has had
+    its runs of this hour (`decide_run`), so that nothing further may be taken.
     """
 
     now_ms: int
@@ -30,6 +31,7 @@ class StuckSnapshot:
     last_activity_at_ms: int | None = None
     place_wanted: bool = False
     sleeps: tuple[Sleep, ...] = ()
+    run_held: bool = False
 
 
 @frozen
@@ -42,11 +44,11 @@ class LeaveAlone:
 
 @frozen
 class KillOverCeiling:
-    """No heartbeat for `age_ms` (> `ceiling_ms`), counted from the last one or, without any, from the spawn."""
+    """No sign of life for `age_ms` (> `ceiling_ms`), counted from the last heartbeat or write, or from the spawn."""
 
     age_ms: int
     ceiling_ms: int
-    measured_from: Literal["heartbeat", "spawn"] = "heartbeat"
+    measured_from: Literal["heartbeat", "write", "spawn"] = "heartbeat"
 
 
 @frozen
@@ -59,7 +61,7 @@ class KillNeverStarted:
 
 @frozen
 class KillStaleClaim:
-    """`message_id` was claimed `claim_age_ms` ago (> `tolerance_ms`) and no heartbeat came since."""
+    """`message_id` was claimed `claim_age_ms` ago; no heartbeat came since, and no write for over `tolerance_ms`."""
 
     message_id: str
     claim_age_ms: int
@@ -94,10 +96,14 @@ class KillIgnoringDue:
 
 @frozen
 class StopIdle:
-    """Nothing claimed, nothing due, last activity `idle_ms` ago (> `limit_ms`): not a kill, charges nothing."""
+    """Nothing claimed, last activity `idle_ms` ago (> `limit_ms`): not a kill, charges nothing.
+
+    `idle`: nothing is due either. `rate`: what may be due must wait, the session has had its runs of this hour.
+    """
 
     idle_ms: int
     limit_ms: int
+    reason: Literal["idle", "rate"] = "idle"
 
 
 StuckAction: TypeAlias = (

@@ -46,15 +46,26 @@ def evaluate(seen: StuckSnapshot, policy: StuckPolicy) -> tuple[Rule, ...]:
 
 
 def _ceiling(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
-    heartbeat_at_ms = _own_heartbeat(seen)
-    source: Literal["heartbeat", "spawn"] = "spawn" if heartbeat_at_ms is None else "heartbeat"
-    facts = (Fact("heartbeat_at_ms", heartbeat_at_ms), Fact("spawned_at_ms", seen.spawned_at_ms))
-    start_ms = seen.spawned_at_ms if heartbeat_at_ms is None else heartbeat_at_ms
-    if start_ms is None:
+    facts = (
+        Fact("heartbeat_at_ms", _own_heartbeat(seen)),
+        Fact("outbound_at_ms", seen.outbound_at_ms),
+        Fact("spawned_at_ms", seen.spawned_at_ms),
+    )
+    sign = _last_sign(seen)
+    if sign is None:
         return _skipped("ceiling", "no heartbeat was ever seen and the spawn is unknown", facts)
+    start_ms, source = sign
     ceiling_ms = max(policy.ceiling_ms, _tool_timeout(seen, policy))
     action = KillOverCeiling(seen.now_ms - start_ms, ceiling_ms, source)
     return _timed(_tried("ceiling", f"last sign: the {source}", facts), start_ms, ceiling_ms, action, seen, policy)
+
+
+def _last_sign(seen: StuckSnapshot) -> tuple[int, Literal["heartbeat", "write", "spawn"]] | None:
+    """The last sign of life: a heartbeat, or a newer write of one that beats; one that never beat has its spawn."""
+    beat_ms, write_ms = _own_heartbeat(seen), _own_write(seen)
+    if beat_ms is None:
+        return None if seen.spawned_at_ms is None else (seen.spawned_at_ms, "spawn")
+    return (beat_ms, "heartbeat") if write_ms is None or write_ms <= beat_ms else (write_ms, "write")
 
 
 def _startup(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
@@ -66,7 +77,7 @@ def _startup(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
         return _skipped("startup", "met by a heartbeat", facts)
     if _own_claims(seen):
         return _skipped("startup", "met by a claim", facts)
-    if seen.outbound_at_ms is not None and seen.outbound_at_ms >= start_ms:
+    if _own_write(seen) is not None:
         return _skipped("startup", "met by a write", facts)
     limit_ms = policy.startup_deadline_ms
     action = KillNeverStarted(seen.now_ms - start_ms, limit_ms)
@@ -75,7 +86,11 @@ def _startup(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
 
 def _stale_claim(claim: Claim, seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
     subject, start_ms, heartbeat_at_ms = claim.message_id, claim.claimed_at_ms, _own_heartbeat(seen)
-    facts = (Fact("claimed_at_ms", start_ms), Fact("heartbeat_at_ms", heartbeat_at_ms))
+    facts = (
+        Fact("claimed_at_ms", start_ms),
+        Fact("heartbeat_at_ms", heartbeat_at_ms),
+        Fact("outbound_at_ms", seen.outbound_at_ms),
+    )
     if start_ms is None:
         return _skipped("claim", "the claim's time cannot be read", facts, subject)
     if start_ms < 0:
@@ -85,7 +100,8 @@ def _stale_claim(claim: Claim, seen: StuckSnapshot, policy: StuckPolicy) -> Rule
     limit_ms = _tolerance(seen, policy)
     action = KillStaleClaim(subject, seen.now_ms - start_ms, limit_ms)
     tried = _tried("claim", "no heartbeat since the claim", facts, subject)
-    return _timed(tried, start_ms, limit_ms, action, seen, policy)
+    # One that did not beat after its claim, but wrote, lived until then.
+    return _timed(tried, max(start_ms, _own_write(seen) or 0), limit_ms, action, seen, policy)
 
 
 def _no_progress(claim: Claim, seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
@@ -130,20 +146,30 @@ def _unclaimed(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
 def _idle(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
     start_ms = seen.last_activity_at_ms
     limit_ms = min(policy.idle_stop_ms, policy.idle_yield_ms) if seen.place_wanted else policy.idle_stop_ms
-    facts = (Fact("last_activity_at_ms", start_ms), Fact("place_wanted", seen.place_wanted))
+    facts: tuple[Fact, ...] = (Fact("last_activity_at_ms", start_ms), Fact("place_wanted", seen.place_wanted))
+    if seen.run_held:
+        # Left alone it would take the next message by itself: there is nothing to keep it warm for.
+        limit_ms, facts = 0, (*facts, Fact("run_held", True))
     if start_ms is None:
         return _skipped("idle", "the last activity is unknown", facts)
     if _own_claims(seen):
         return _skipped("idle", "a message is claimed", facts)
-    if seen.due_since_ms is not None:
+    if seen.due_since_ms is not None and not seen.run_held:
         return _skipped("idle", "a message is due", facts)
-    action = StopIdle(seen.now_ms - start_ms, limit_ms)
-    return _timed(_tried("idle", "nothing happened since", facts), start_ms, limit_ms, action, seen, policy)
+    because = "no further run may begin" if seen.run_held else "nothing happened since"
+    action = StopIdle(seen.now_ms - start_ms, limit_ms, "rate" if seen.run_held else "idle")
+    return _timed(_tried("idle", because, facts), start_ms, limit_ms, action, seen, policy)
 
 
 def _own_heartbeat(seen: StuckSnapshot) -> int | None:
     at_ms, spawned_at_ms = seen.heartbeat_at_ms, seen.spawned_at_ms
     return None if _older(at_ms, 1, spawned_at_ms) else at_ms
+
+
+def _own_write(seen: StuckSnapshot) -> int | None:
+    """Of a container whose spawn is unknown the existing host's rules hold, and they know no writes."""
+    at_ms, spawned_at_ms = seen.outbound_at_ms, seen.spawned_at_ms
+    return None if spawned_at_ms is None or _older(at_ms, 1, spawned_at_ms) else at_ms
 
 
 def _own_claims(seen: StuckSnapshot) -> tuple[Claim, ...]:

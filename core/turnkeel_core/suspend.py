@@ -5,6 +5,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from turnkeel_core.explain import Explanation, Fact, RuleTried
+from turnkeel_core.facts import Sleep
 from turnkeel_core.policy import SuspendPolicy
 
 
@@ -33,6 +34,14 @@ class GiveGrace:
     gap_ms: int
 
 
+@frozen(kw_only=True)
+class SetBack:
+    """The clock was set back at `at_ms` by itself: a stamp after now and up to `until_ms` is from before that."""
+
+    at_ms: int
+    until_ms: int
+
+
 GraceAction: TypeAlias = KeepJudging | GiveGrace
 
 
@@ -53,6 +62,23 @@ def explain_grace(seen: ClockSnapshot, policy: SuspendPolicy = SuspendPolicy()) 
         limits=(Fact("jump_ms", policy.jump_ms),),
     )
     return Explanation(decision="decide_grace", answer=type(action).__name__, at_ms=seen.now_ms, rules=(rule,))
+
+
+def after_set_back(sleeps: tuple[Sleep, ...], now_ms: int, by_ms: int) -> tuple[Sleep, ...]:
+    """The sleeps as they count once the clock was set back by `by_ms` to `now_ms`.
+
+    One that ended later than now would hold every judgement until the clock is there again: it ended now, and what
+    the clock took back of it was none. Ages come out too young then, never too old.
+    """
+    left_ms, kept = by_ms, list[Sleep]()
+    for sleep in reversed(sleeps):
+        if sleep.resumed_at_ms > now_ms:
+            taken_ms = min(left_ms, sleep.gap_ms)
+            left_ms -= taken_ms
+            sleep = Sleep(resumed_at_ms=now_ms, gap_ms=sleep.gap_ms - taken_ms)
+        if sleep.gap_ms:
+            kept.append(sleep)
+    return tuple(reversed(kept))
 
 
 def _gap(seen: ClockSnapshot) -> int:

@@ -3,12 +3,13 @@
 from attrs import evolve
 
 from turnkeel_core.explain import Explanation, Fact, RuleTried
+from turnkeel_core.limits import explain_run
 from turnkeel_core.policy import SweepPolicy
 from turnkeel_core.spawn import SpawnSnapshot, explain_spawn
 from turnkeel_core.stuck import explain_stuck_action
 from turnkeel_core.stuck_records import StuckSnapshot
 from turnkeel_core.sweep_charges import due_messages
-from turnkeel_core.sweep_plan import judged, sweep_actions
+from turnkeel_core.sweep_plan import judged, runs_of, sweep_actions
 from turnkeel_core.sweep_records import ContainerUnknown, NoContainer, SweepAction, SweepPlan, SweepSnapshot
 from turnkeel_core.sweep_time import next_change
 
@@ -24,6 +25,8 @@ def explain_sweep(seen: SweepSnapshot, policy: SweepPolicy = SweepPolicy()) -> E
     if plan.next_change_at_ms is not None:
         flip_to = _names(sweep_actions(evolve(seen, now_ms=plan.next_change_at_ms), policy))
     part = _container_part(seen, policy)
+    limited = policy.limit.runs_per_hour is not None and part is not None
+    runs = (explain_run(runs_of(seen), policy.limit),) if limited else ()
     return Explanation(
         decision="plan_sweep",
         answer=_names(plan.actions),
@@ -31,7 +34,7 @@ def explain_sweep(seen: SweepSnapshot, policy: SweepPolicy = SweepPolicy()) -> E
         rules=_steps(seen, plan.actions, policy),
         flip_at_ms=plan.next_change_at_ms,
         flip_to=flip_to,
-        parts=() if part is None else (part,),
+        parts=(*(() if part is None else (part,)), *runs),
     )
 
 
@@ -54,6 +57,7 @@ def _steps(seen: SweepSnapshot, actions: tuple[SweepAction, ...], policy: SweepP
         _step("charge and release", taken, {"ChargeAttempt", "FailMessage", "ReleaseClaims"}, "claims held", *claims),
         _step("wake", taken, {"Wake", "HoldWake"}, "messages that call for a container", *due_facts),
         _step("judge", taken, {"StopContainer"}, "the running container", Fact("container", _state(seen))),
+        _step("mend waits", taken, {"DelayRetry"}, "retries put off by the host", Fact("waits", len(seen.backoffs))),
         _step("recur", taken, {"CloneRecurrence", "ParkRecurrence"}, "ended", Fact("recurring", len(seen.recurring))),
     )
 

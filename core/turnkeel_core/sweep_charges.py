@@ -1,10 +1,9 @@
 """Which attempts are owed a charge, which messages are due, and what is released?"""
 
-from attrs import evolve
-
 from turnkeel_core.facts import Claim, OpenMessage
 from turnkeel_core.policy import SweepPolicy
 from turnkeel_core.retry import GiveUp, RetryAction, RetrySnapshot, decide_retry
+from turnkeel_core.sweep_backoffs import backoff
 from turnkeel_core.sweep_records import ChargeAttempt, DelayRetry, FailMessage, ReleaseClaims, SweepSnapshot
 
 
@@ -18,7 +17,7 @@ def charge(
         retry = _retry(seen, tries, policy)
         if noted is not None and tries >= noted:
             if delayed:
-                actions.append(_delay(seen, message, tries, policy))
+                actions.append(backoff(message.message_id, tries, seen, policy))
         elif isinstance(retry, GiveUp):
             actions.append(FailMessage(message.message_id, seen.incarnation, retry.tries, retry.max_tries, reason))
         else:
@@ -34,9 +33,9 @@ def delay(seen: SweepSnapshot, claims: tuple[Claim, ...], policy: SweepPolicy) -
     for message, noted in _owed(seen, claims):
         tries = message.tries or 0
         if noted is not None:
-            delays.append(_delay(seen, message, noted, policy))
+            delays.append(backoff(message.message_id, noted, seen, policy))
         elif not isinstance(_retry(seen, tries, policy), GiveUp):
-            delays.append(_delay(seen, message, tries + 1, policy))
+            delays.append(backoff(message.message_id, tries + 1, seen, policy))
     return tuple(delays)
 
 
@@ -75,13 +74,6 @@ def work_left(seen: SweepSnapshot) -> bool:
 def _retry(seen: SweepSnapshot, tries: int, policy: SweepPolicy) -> RetryAction:
     attempt = RetrySnapshot(now_ms=seen.now_ms, tries=tries, random_permille=seen.random_permille)
     return decide_retry(attempt, policy.retry)
-
-
-def _delay(seen: SweepSnapshot, message: OpenMessage, charged: int, policy: SweepPolicy) -> DelayRetry:
-    # The charge is made already; asked for the backoff of that charge, the limit must not get in the way.
-    unlimited = evolve(policy, retry=evolve(policy.retry, max_tries=max(charged, policy.retry.max_tries)))
-    retry = _retry(seen, charged - 1, unlimited)
-    return DelayRetry(message.message_id, seen.now_ms if isinstance(retry, GiveUp) else retry.at_ms)
 
 
 def _owed(seen: SweepSnapshot, claims: tuple[Claim, ...]) -> list[tuple[OpenMessage, int | None]]:

@@ -1,20 +1,25 @@
 """Which actions does one pass over a session take?
 
 Order of one pass (DESIGN §4.3): acks are settled → attempts of a dead incarnation are charged and its claims released
-→ a wake, if something is due and nothing runs → otherwise the running container is judged → recurrences fan out.
+→ a wake, if something is due and nothing runs → otherwise the running container is judged → waits that a clock set
+back made too long begin anew → recurrences fan out.
 A pass that wakes does not judge.
 """
 
 from attrs import evolve
 
+from turnkeel_core.facts import Claim
+from turnkeel_core.limits import RunLater, RunSnapshot, decide_run
 from turnkeel_core.policy import SweepPolicy
 from turnkeel_core.spawn import SpawnLater, SpawnSnapshot, decide_spawn
 from turnkeel_core.stuck import decide_stuck_action
 from turnkeel_core.stuck_records import LeaveAlone, StuckSnapshot
+from turnkeel_core.sweep_backoffs import mend_backoffs
 from turnkeel_core.sweep_charges import charge, delay, due_messages, release
 from turnkeel_core.sweep_records import (
     CloneRecurrence,
     ContainerUnknown,
+    DelayRetry,
     FailMessage,
     FenceSession,
     HoldWake,
@@ -30,7 +35,7 @@ from turnkeel_core.sweep_records import (
 
 def sweep_actions(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:
     """All actions of this pass, in order."""
-    return (*_settle(seen), *_container(seen, policy), *_recur(seen))
+    return (*_settle(seen), *_container(seen, policy), *_mend(seen, policy), *_recur(seen))
 
 
 def judged(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -> StuckSnapshot:
@@ -44,7 +49,22 @@ def judged(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -
     unknown_ms = seen.now_ms if container.spawned_at_ms is None else container.spawned_at_ms
     known = (message.since_at_ms if message.since_at_ms is not None else message.due_at_ms for message in unclaimed)
     due_since_ms = min((unknown_ms if at_ms is None else at_ms for at_ms in known), default=None)
-    return evolve(container, now_ms=seen.now_ms, due_since_ms=due_since_ms)
+    held = isinstance(decide_run(runs_of(seen), policy.limit), RunLater)
+    return evolve(container, now_ms=seen.now_ms, due_since_ms=due_since_ms, run_held=held)
+
+
+def runs_of(seen: SweepSnapshot) -> RunSnapshot:
+    """The runs that count against the limit per hour; one under way counts whenever it began."""
+    claims: tuple[Claim, ...] = ()
+    match seen.container:
+        case StuckSnapshot(claims=claims) | NoContainer(orphans=claims):
+            pass
+        case ContainerUnknown():
+            pass
+    context = {message.message_id for message in seen.messages if not message.triggers}
+    held = {claim.message_id for claim in claims} - context
+    ended = tuple(run for run in seen.runs if run.incarnation != seen.incarnation or run.message_id not in held)
+    return RunSnapshot(now_ms=seen.now_ms, runs=ended, held=len(held))
 
 
 def _settle(seen: SweepSnapshot) -> tuple[SettleAck, ...]:
@@ -75,7 +95,14 @@ def _recover_and_wake(seen: SweepSnapshot, gone: NoContainer, policy: SweepPolic
     spawn = decide_spawn(SpawnSnapshot(now_ms=seen.now_ms, deaths=gone.deaths), policy.spawn)
     if isinstance(spawn, SpawnLater):
         return (*recovery, HoldWake("backoff", spawn.at_ms, due))
+    run = decide_run(runs_of(seen), policy.limit)
+    if isinstance(run, RunLater):
+        return (*recovery, HoldWake("rate", run.at_ms, due))
     return (*recovery, Wake(seen.incarnation + 1, due, delay(seen, gone.orphans, policy)))
+
+
+def _mend(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[DelayRetry, ...]:
+    return () if isinstance(seen.container, ContainerUnknown) else mend_backoffs(seen, policy)
 
 
 def _judge(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:

@@ -4,10 +4,10 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from turnkeel_core.facts import Ack, ChargeMark, Claim, Death, OpenMessage, Recurring
+from turnkeel_core.facts import Ack, Backoff, ChargeMark, Claim, Death, OpenMessage, Recurring, Run
 from turnkeel_core.stuck_records import StuckAction, StuckSnapshot
 
-Blocked: TypeAlias = Literal["slot", "draining", "paused", "fenced"]
+Blocked: TypeAlias = Literal["slot", "draining", "paused", "fenced", "runtime"]
 
 
 @frozen(kw_only=True)
@@ -35,7 +35,8 @@ class SweepSnapshot:
 
     `incarnation` is the number of the running or the latest container, 0 if there was none. A running container is a
     StuckSnapshot; its `now_ms` and `due_since_ms` are filled in from here. `marks` are the charges noted for this
-    incarnation that the rows may not show yet.
+    incarnation that the rows may not show yet. `runs` are those of the last hour, settled or charged; they are needed
+    only where runs per hour are limited. `backoffs` are the due times that the host itself gave and that lie ahead.
     """
 
     now_ms: int
@@ -46,6 +47,8 @@ class SweepSnapshot:
     marks: tuple[ChargeMark, ...] = ()
     recurring: tuple[Recurring, ...] = ()
     random_permille: int = 0
+    runs: tuple[Run, ...] = ()
+    backoffs: tuple[Backoff, ...] = ()
 
 
 @frozen
@@ -118,7 +121,7 @@ class Wake:
 class HoldWake:
     """Messages are due, but no start is allowed until `until_ms` (None: until something else changes)."""
 
-    reason: Blocked | Literal["backoff"]
+    reason: Blocked | Literal["backoff", "rate"]
     until_ms: int | None
     due: tuple[str, ...]
 

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from attrs import evolve
 
+from turnkeel_core.limits import run_turns
 from turnkeel_core.policy import SweepPolicy
 from turnkeel_core.spawn import SpawnSnapshot, turns
 from turnkeel_core.stuck import explain_stuck_action
@@ -19,7 +20,8 @@ from turnkeel_core.stuck_records import (
     StuckAction,
     StuckSnapshot,
 )
-from turnkeel_core.sweep_plan import judged, sweep_actions
+from turnkeel_core.sweep_backoffs import backoff_turns
+from turnkeel_core.sweep_plan import judged, runs_of, sweep_actions
 from turnkeel_core.sweep_records import (
     ChargeAttempt,
     CloneRecurrence,
@@ -81,24 +83,27 @@ def _verdict(because: StuckAction) -> Outline:
     match because:
         case KillStaleClaim() | KillNoProgress() | KillOverRunLimit():
             return (type(because).__name__, because.message_id)
-        case LeaveAlone() | KillOverCeiling() | KillNeverStarted() | KillIgnoringDue() | StopIdle():
+        case StopIdle():
+            return (type(because).__name__, because.reason)
+        case LeaveAlone() | KillOverCeiling() | KillNeverStarted() | KillIgnoringDue():
             return (type(because).__name__,)
 
 
 def _instants(seen: SweepSnapshot, policy: SweepPolicy) -> list[int]:
+    turned = [*run_turns(runs_of(seen), policy.limit), *backoff_turns(seen, policy)]
     match seen.container:
         case ContainerUnknown():
             return []
         case NoContainer():
             starts = turns(SpawnSnapshot(now_ms=seen.now_ms, deaths=seen.container.deaths), policy.spawn)
             claimed = {claim.message_id for claim in seen.container.orphans}
-            return [*starts, *_dues(seen, policy), *_scheduled(seen, claimed)]
+            return [*starts, *turned, *_dues(seen, policy), *_scheduled(seen, claimed)]
         case StuckSnapshot():
             facts = judged(seen, seen.container, policy)
             flip_at_ms = explain_stuck_action(facts, policy.stuck).flip_at_ms
             flips = [] if flip_at_ms is None else [flip_at_ms]
             claimed = {claim.message_id for claim in seen.container.claims}
-            return [*flips, *_dues(seen, policy, facts.due_since_ms), *_scheduled(seen, claimed)]
+            return [*flips, *turned, *_dues(seen, policy, facts.due_since_ms), *_scheduled(seen, claimed)]
 
 
 def _dues(seen: SweepSnapshot, policy: SweepPolicy, due_since_ms: int | None = None) -> list[int]:

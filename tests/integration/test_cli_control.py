@@ -469,3 +469,102 @@ def test_a_watch_outlives_a_moment_in_which_nothing_can_be_read(run, data):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+# What holds a session back is said in words
+
+
+def why(run, place):
+    return run("why", place)
+
+
+def test_every_refusal_is_said_of_the_session_and_of_the_message_with_its_since_and_until(run, data):
+    add(data, "main/anna", "m2")
+    said = why(run, "anna") + why(run, "m2")
+    assert "paused" not in said and "waiting:" not in said
+
+    run("pause", "anna", "--reason", "away")
+    for place in ("anna", "m2"):
+        assert "paused since" in why(run, place) and "(away)" in why(run, place), place
+    assert "turnkeel resume main/anna" in why(run, "m2")
+    run("resume", "anna")
+
+    run("session", "close", "anna")
+    for place in ("anna", "m2"):
+        assert "closed: no container is started and send refuses it" in why(run, place), place
+    run("session", "open", "anna")
+
+    path = data / "v2-sessions/main/anna/inbound.db"
+    kept = path.read_bytes()
+    path.write_bytes(b"Dear diary" * 500)
+    with HostState(data) as state:
+        state.notes.report_fault("main/anna", "inbound.db", "not_sqlite", "no database", 1_000)
+    said = why(run, "anna")
+    assert "quarantined, since 1970-01-01" in said and "turnkeel session clear main/anna" in said
+    assert "could not be read" in run("why", "m2", "--session", "anna", expect=1)
+    path.write_bytes(kept)
+
+
+def test_a_session_that_has_had_its_runs_says_when_the_next_may_begin(run, data, tmp_path):
+    (tmp_path / "config").write_text("[limit]\nruns_per_hour = 1\n", encoding="utf-8")
+    out = apsw.Connection(str(data / "v2-sessions/main/anna/outbound.db"))
+    out.execute("INSERT INTO processing_ack VALUES ('old', 'completed', datetime('now', '-50 minutes'))").fetchall()
+    out.close()
+    said = run("why", "anna", "--config", str(tmp_path / "config"))
+    assert "waiting: it has had its runs of this hour (runs_per_hour), until " in said
+    assert "1 due, no start yet: it has had its runs of this hour" in said
+    assert "the next run may begin in 10 min" in said or "the next run may begin in 9 min" in said
+    assert "start nothing yet (rate) until" in said
+    assert "rate" not in run("why", "anna")
+
+
+def test_what_was_noted_of_a_session_is_cleared_with_or_without_a_host_and_nothing_else_is(run, data):
+    with HostState(data) as state:
+        for session in ("main/anna", "main/anna-b"):
+            state.notes.report_fault(session, "inbound.db", "busy", "locked", 1_000)
+            state.notes.hold(session, "fenced", None, 1_000)
+    said = run("session", "clear", "anna")
+    assert "main/anna: cleared inbound.db: busy, since 1970-01-01" in said
+    assert "waits no longer for fenced" in said and "no host is at work: the next one looks" in said
+    with HostState(data) as state:
+        assert [fault.session for fault in state.notes.faults()] == ["main/anna-b"]
+        assert [hold.session for hold in state.notes.holds()] == ["main/anna-b"]
+    assert "no fault and no wait was noted" in run("session", "clear", "anna")
+    assert "main/anna-b: cleared" in run("session", "clear", "--all")
+    assert "all sessions: no fault and no wait was noted" in run("session", "clear", "--all")
+    assert "no session main/nobody" in run("session", "clear", "nobody", expect=1)
+    assert "name a session, or give --all" in run("session", "clear", expect=2)
+
+
+def test_a_clear_ends_the_wait_between_the_starts_of_a_container_that_kept_dying(run, data, status):
+    with HostState(data) as state:
+        for number in range(1, 6):
+            now_ms = time.time_ns() // 1_000_000
+            state.incarnations.begin("main/anna", number, now_ms, OutboundMark(replies=0, acks=0))
+            state.incarnations.not_started("main/anna", now_ms)
+    assert (condition(status)["state"], condition(status)["reason"]) == ("waiting", "backoff")
+    assert "its containers keep dying" in why(run, "anna")
+    run("session", "clear", "anna")
+    assert condition(status)["state"] == "due"
+
+
+def test_a_reply_over_the_limit_is_shown_as_refused_and_only_its_beginning_is_read(run, data, status):
+    out = apsw.Connection(str(data / "v2-sessions/main/anna/outbound.db"))
+    out.execute(
+        "INSERT INTO messages_out (id, seq, in_reply_to, timestamp, kind, content)"
+        " VALUES ('big', 3, 'm1', datetime('now'), 'chat', '{\"text\":\"' || printf('%.*c', 9000000, 'x') || '\"}'),"
+        " ('fits', 5, 'm1', datetime('now'), 'chat', '{\"text\":\"' || printf('%.*c', 1048576, 'x') || '\"}')"
+    ).fetchall()
+    out.close()
+    outside = data.parent / "secret"
+    outside.write_text("secret", encoding="utf-8")
+    (data / "v2-sessions/main/anna/outbox/fits").mkdir()
+    lines = {line["message_id"]: line for line in json.loads(run("show", "anna", "--json"))["lines"]}
+    assert (lines["big"]["state"], lines["fits"]["state"]) == ("refused", "waiting")
+    assert lines["big"]["reason"] == "text of 9,000,011 bytes, the limit is 1,048,576"
+    assert len(lines["big"]["content"]) == 1_024 and len(lines["fits"]["text"]) == 1_048_576
+    [fault] = condition(status)["faults"]
+    assert fault == "messages_out.content of big: bad_row: refused: text of 9,000,011 bytes, the limit is 1,048,576"
+    assert "refused (text of 9,000,011 bytes" in why(run, "m1")
+    (data / "v2-sessions/main/anna/outbox/fits/notes.txt").symlink_to(outside)
+    assert any("outbox/fits/notes.txt is no plain file" in fault for fault in condition(status)["faults"])

@@ -16,7 +16,7 @@ from attrs import evolve
 from turnkeel.agent import Agent
 from turnkeel.cli.errors import WrongUsage
 from turnkeel.cli.reading import open_reading
-from turnkeel.host.events import Died, Held, HostStarted, Settled, Woke
+from turnkeel.events import Died, Held, HostStarted, Settled, Woke
 from turnkeel.lab.board import Board
 from turnkeel.lab.cast import CAST, Role
 from turnkeel.lab.demo import demo, set_scene

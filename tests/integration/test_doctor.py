@@ -282,4 +282,6 @@ def test_the_help_says_that_something_is_written():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(doctor_machine.sys.path)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "writes there and removes" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "writes a small folder and removes it" in told
+    assert "starts one container as a session would, and removes that" in told

@@ -70,7 +70,9 @@ def test_a_file_of_version_1_gets_the_table_and_keeps_every_row(tmp_path):
     with HostState(tmp_path) as state:
         assert state.pauses.paused() == ()
         assert state.pauses.pause("main/a", None, 1)
-        assert {name: state.database.rows(f"SELECT * FROM {name}") for name in tables} == before
+        for name, rows in before.items():
+            # A later migration may have added columns behind those there were.
+            assert [row[: len(rows[0])] for row in state.database.rows(f"SELECT * FROM {name}")] == rows
 
 
 # Closed, open, forgotten

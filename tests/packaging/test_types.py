@@ -19,4 +19,4 @@ def test_mypy_finds_nothing_in_the_samples_of_use(command):
 
 def test_pyright_finds_nothing_in_either(command):
     pytest.importorskip("pyright")
-    command(sys.executable, "-m", "pyright")
+    command(sys.executable, "-m", "pyright", "--pythonpath", sys.executable)

@@ -65,6 +65,7 @@ containers = st.builds(
     last_activity_at_ms=maybe,
     sleeps=st.lists(st.builds(Sleep, resumed_at_ms=instants, gap_ms=st.integers(0, 30)), max_size=2).map(tuple),
     place_wanted=st.booleans(),
+    run_held=st.booleans(),
 )
 policies = st.builds(
     StuckPolicy,

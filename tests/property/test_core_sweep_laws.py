@@ -6,16 +6,21 @@ from hypothesis import strategies as st
 
 from turnkeel_core import (
     Ack,
+    Backoff,
     ChargeMark,
     Claim,
     ContainerUnknown,
     Death,
     DeclaredTool,
+    DelayRetry,
     HoldWake,
+    LimitPolicy,
     NoContainer,
     OpenMessage,
     Recurring,
     RetryPolicy,
+    Run,
+    RunLater,
     Sleep,
     SpawnLater,
     SpawnPolicy,
@@ -28,11 +33,14 @@ from turnkeel_core import (
     SweepSnapshot,
     Waiting,
     Wake,
+    decide_run,
     decide_spawn,
+    explain_run,
     explain_spawn,
     explain_sweep,
     plan_sweep,
 )
+from turnkeel_core.sweep_plan import runs_of
 from turnkeel_core.sweep_time import outline
 
 BASE, SPAN = 10_000, 120
@@ -77,6 +85,18 @@ absent = st.builds(
 containers = running | absent | st.builds(ContainerUnknown, st.just("no answer"))
 
 
+# Runs that leave the hour, and runs that the clock has yet to reach, both within the span of the other instants.
+ended_runs = st.lists(
+    st.builds(
+        Run,
+        message_id=names,
+        at_ms=instants | instants.map(lambda at_ms: at_ms - HOUR),
+        incarnation=st.none() | st.integers(1, 2),
+    ),
+    max_size=5,
+).map(tuple)
+
+
 @st.composite
 def messages(draw, message_id):
     due_at_ms = draw(maybe)
@@ -101,15 +121,21 @@ def sessions(draw, container=containers):
         Recurring(message_id=f"r{i}", cron="@daily", next_at_ms=at_ms)
         for i, at_ms in enumerate(draw(st.lists(maybe, max_size=2)))
     ]
+    rows = tuple(draw(messages(name)) for name in ids)
+    # Waits that the host noted: most of them as the row says, some that somebody changed since.
+    noted = [row for row in rows if row.due_at_ms is not None and draw(st.booleans())]
+    waits = [(row.message_id, draw(st.sampled_from([row.due_at_ms, row.due_at_ms, BASE + SPAN]))) for row in noted]
     return SweepSnapshot(
         now_ms=draw(instants),
         incarnation=2,
-        messages=tuple(draw(messages(name)) for name in ids),
+        messages=rows,
         acks=tuple(Ack(message_id=name, outcome=draw(st.sampled_from(["completed", "failed"]))) for name in acked),
         container=draw(container),
         marks=tuple(ChargeMark(message_id=n, incarnation=i, tries=draw(st.integers(1, 4))) for n, i in marks),
         recurring=tuple(recurring),
         random_permille=draw(st.sampled_from([0, 1000])),
+        runs=draw(ended_runs),
+        backoffs=tuple(Backoff(message_id=n, tries=draw(st.integers(1, 4)), retry_at_ms=t) for n, t in waits),
     )
 
 
@@ -131,6 +157,7 @@ policies = st.builds(
     ),
     retry=st.builds(RetryPolicy, max_tries=st.integers(0, 4), base_ms=st.integers(0, 30)),
     spawn=spawn_policies,
+    limit=st.builds(LimitPolicy, runs_per_hour=st.sampled_from([None, None, 1, 2, 3])),
     due_resolution_ms=st.sampled_from([1, 10]),
 )
 
@@ -223,6 +250,8 @@ def test_the_order_of_rows_marks_and_acks_changes_only_the_order_of_the_plan(see
         acks=mixed(seen.acks),
         marks=mixed(seen.marks),
         recurring=mixed(seen.recurring),
+        runs=mixed(seen.runs),
+        backoffs=mixed(seen.backoffs),
     )
 
     plan, mixed_plan = plan_sweep(seen, policy), plan_sweep(other, policy)
@@ -264,8 +293,81 @@ def test_a_start_is_planned_only_for_due_work_and_only_when_allowed(seen, policy
     spawn = decide_spawn(SpawnSnapshot(now_ms=seen.now_ms, deaths=seen.container.deaths), policy.spawn)
 
     assert all(a.due and a.incarnation == seen.incarnation + 1 for a in starts)
-    if seen.container.blocked is not None or isinstance(spawn, SpawnLater):
+    run = decide_run(runs_of(seen), policy.limit)
+    if seen.container.blocked is not None or isinstance(spawn, SpawnLater) or isinstance(run, RunLater):
         assert starts == []
+
+
+@LAW
+@given(sessions(), policies)
+def test_without_a_limit_no_run_changes_any_answer(seen, policy):
+    unlimited = evolve(policy, limit=LimitPolicy())
+
+    assert plan_sweep(seen, unlimited) == plan_sweep(evolve(seen, runs=()), unlimited)
+
+
+@MANY
+@given(sessions(), st.integers(1, 3))
+def test_a_run_turns_at_the_named_instant_and_not_before(seen, limit):
+    seen, policy = runs_of(seen), LimitPolicy(runs_per_hour=limit)
+    action, why = decide_run(seen, policy), explain_run(seen, policy)
+
+    def at(now_ms):
+        return type(decide_run(evolve(seen, now_ms=now_ms), policy))
+
+    assert why.answer == type(action).__name__
+    if why.flip_at_ms is None:
+        assert at(seen.now_ms + 1) is at(seen.now_ms + YEAR) is type(action)
+    else:
+        assert at(why.flip_at_ms - 1) is type(action)
+        assert at(why.flip_at_ms) is not type(action)
+    # A run that the clock has yet to reach may prolong the wait; what lies in the past decides exactly.
+    if isinstance(action, RunLater) and all(run.at_ms <= seen.now_ms for run in seen.runs):
+        assert why.flip_at_ms == action.at_ms
+
+
+@MANY
+@given(sessions(running), policies)
+def test_a_limit_of_runs_ends_no_work_in_hand_and_excuses_no_hang(seen, policy):
+    limited = plan_sweep(seen, policy).actions
+    free = plan_sweep(seen, evolve(policy, limit=LimitPolicy())).actions
+    stops, others = ([a for a in plan if isinstance(a, StopContainer)] for plan in (limited, free))
+
+    for stop in stops:
+        if isinstance(stop.because, StopIdle) and stop.because.reason == "rate":
+            # What it holds, if anything, is what an earlier container left.
+            spawned_ms = seen.container.spawned_at_ms
+            assert all(c.claimed_at_ms + c.resolution_ms <= spawned_ms for c in seen.container.claims)
+            assert decide_run(runs_of(seen), policy.limit).runs >= policy.limit.runs_per_hour
+    for stop in others:
+        assert isinstance(stop.because, StopIdle) or stop in stops
+
+
+@MANY
+@given(sessions(absent | running), policies)
+def test_a_wait_that_the_host_set_is_never_longer_than_one_it_would_set_now(seen, policy):
+    mended = {a.message_id: a.retry_at_ms for a in plan_sweep(seen, policy).actions if isinstance(a, DelayRetry)}
+    step, acked = policy.due_resolution_ms, {ack.message_id for ack in seen.acks}
+    rows = {row.message_id: row for row in seen.messages}
+
+    for noted in seen.backoffs:
+        row = rows[noted.message_id]
+        if row.status != "pending" or row.message_id in acked or row.due_at_ms // step != noted.retry_at_ms // step:
+            assert row.message_id not in mended or row.due_at_ms <= seen.now_ms
+            continue
+        doubled_ms = policy.retry.base_ms * 2 ** (noted.tries - 1)
+        longest_ms = doubled_ms * (1_000 + policy.retry.jitter_permille) // 1_000
+        assert mended.get(row.message_id, row.due_at_ms) <= seen.now_ms + longest_ms
+        assert mended.get(row.message_id, seen.now_ms) >= seen.now_ms
+    for message_id in (key for key in mended if rows[key].due_at_ms is not None and rows[key].due_at_ms > seen.now_ms):
+        again = evolve(rows[message_id], due_at_ms=mended[message_id])
+        others = tuple(row for row in seen.messages if row.message_id != message_id)
+        noted = tuple(
+            evolve(one, retry_at_ms=mended[message_id]) if one.message_id == message_id else one
+            for one in seen.backoffs
+        )
+        settled = plan_sweep(evolve(seen, messages=(*others, again), backoffs=noted), policy)
+        assert message_id not in {a.message_id for a in settled.actions if isinstance(a, DelayRetry)}
 
 
 @LAW

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from simulation_agent import Box, Gone
 
-from turnkeel_adapters.runners.errors import SpawnFailed
+from turnkeel_adapters.runners.errors import RuntimeUnavailable, SpawnFailed
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, SpawnOrder, StillThere, Stopped, Unknown
 from turnkeel_adapters.sessions.memory import MemorySessionStore
 from turnkeel_adapters.sessions.names import SessionName
@@ -158,8 +158,12 @@ class Launcher:
             folder=Path(session),
             argv=("agent",),
             environment={},
-            log_path=Path("agent.log"),
+            log_path=self.log_path(session),
         )
+
+    def log_path(self, session: str) -> Path:
+        """Where nothing is ever written."""
+        return Path("agent.log")
 
 
 class Doorbell:
@@ -182,6 +186,8 @@ class VirtualRunner:
         self.scripts: dict[str, list] = {}
         self.spawns: list[tuple[int, str, int]] = []
         self.stops: list[tuple[int, str, int]] = []
+        self.adopted: list[tuple[str, int]] = []
+        self.down: str | None = None
         self.violations: list[str] = []
         self.unknown: dict[str, str] = {}
         self.unstoppable: set[str] = set()
@@ -195,6 +201,8 @@ class VirtualRunner:
 
     def spawn(self, order: SpawnOrder) -> Handle:
         """Start the session's next script; the last one is used again and again."""
+        if self.down is not None:
+            raise SpawnFailed(order.session, self.down, "start the runtime")
         if self.refusals.get(order.session, 0) > 0:
             self.refusals[order.session] -= 1
             raise SpawnFailed(order.session, "refused", "nothing to do: a test said so")
@@ -216,6 +224,8 @@ class VirtualRunner:
 
     def look(self, handle: Handle) -> Alive | Ended | Unknown:
         """As a runtime would say."""
+        if self.down is not None:
+            return Unknown(reason=self.down)
         if handle.session in self.unknown:
             return Unknown(reason=self.unknown[handle.session])
         ended = self.box(handle).ended
@@ -226,7 +236,7 @@ class VirtualRunner:
         box = self.box(handle)
         self.stops.append((self._clock.mono_ms, handle.session, handle.incarnation))
         self.owed_ms += self.stop_takes_ms
-        if handle.session in self.unstoppable:
+        if self.down is not None or handle.session in self.unstoppable:
             return StillThere(reason="it ignores SIGKILL", pids=(1,))
         if box.ended is None:
             self.last_words.get(handle.session, lambda box: None)(box)
@@ -235,6 +245,8 @@ class VirtualRunner:
 
     def list_own(self) -> tuple[Handle, ...]:
         """What still runs, whoever started it."""
+        if self.down is not None:
+            raise RuntimeUnavailable(self.down)
         return tuple(
             Handle(
                 runtime="virtual",
@@ -246,6 +258,14 @@ class VirtualRunner:
             for index, box in enumerate(self.boxes)
             if box.ended is None
         )
+
+    def adopt(self, handle: Handle, log_path: Path) -> None:
+        """Note it: a container is a task, whoever watches it."""
+        self.adopted.append((handle.session, handle.incarnation))
+
+    def trouble(self) -> str | None:
+        """What is wrong with the runtime: a test says it."""
+        return self.down
 
     def forget(self, handle: Handle) -> None:
         """Nothing to forget."""

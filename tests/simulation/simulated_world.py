@@ -22,7 +22,7 @@ from simulation_machine import (
 )
 from simulation_time import NothingCanHappen, VirtualClock, VirtualLoop
 
-from turnkeel.host.events import HostEvent, Stopping
+from turnkeel.events import HostEvent, Stopping
 from turnkeel.host.host import Host, RunSummary
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.sessions.records import NewMessage

@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from turnkeel.host.events import Died, FaultCleared, FaultSeen, Held, HostStopped, Settled, Stopping, Woke
+from turnkeel.events import (
+    Adopted,
+    Died,
+    FaultCleared,
+    FaultSeen,
+    Held,
+    HostStopped,
+    NotStopped,
+    Settled,
+    Stopping,
+    Woke,
+)
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.state.database import StateFault
 from turnkeel_core import StartPolicy
@@ -178,22 +189,22 @@ def test_a_drain_stops_containers_even_if_nothing_can_be_noted(world, lab, agent
     assert {told.event.subject for told in world.events(FaultSeen)} == {"turnkeel.db"}
     world.state_fault = None
     world.play(2 * lab.MINUTE)
-    assert [row.ending for row in world.state.incarnations.history("main/a", limit=9)] == [None, "host_gone"]
+    assert [row.ending for row in world.state.incarnations.history("main/a", limit=9)] == [None, "exited"]
 
 
-def test_a_container_that_outlives_the_drain_is_told_and_not_doubled_by_the_next_host(world, lab, agents):
-    world.add("main/a", agents.kit(think_s=3_000), agents.kit())
+def test_a_container_that_outlives_the_drain_is_taken_over_and_not_doubled_by_the_next_host(world, lab, agents):
+    world.add("main/a", agents.kit(think_s=1_200), agents.kit())
     world.send("main/a", "m1")
     world.play(10 * lab.SECOND)
     world.runner.unstoppable.add("main/a")
     world.finish()
+    assert len(world.events(NotStopped)) == 1
     world.play(10 * lab.MINUTE)
-    assert len(world.runner.spawns) == 1
     world.runner.unstoppable.clear()
-    world.kill_host()
-    world.play(2 * lab.MINUTE)
-    assert len(world.runner.spawns) == 2
-    assert world.settled()
+    assert [told.event.incarnation for told in world.events(Adopted)] == [1]
+    world.play(12 * lab.MINUTE)
+    assert (world.status("main/a", "m1"), world.replies("main/a", "m1")) == (("completed", 0), 1)
+    assert len(world.runner.spawns) == 1
     assert world.broken_laws() == []
 
 

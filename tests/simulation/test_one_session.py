@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from turnkeel.host.events import (
+from turnkeel.events import (
     Charged,
     Died,
     FaultCleared,

@@ -128,7 +128,7 @@ def test_an_explanation_names_every_rule_its_facts_and_limits(utc):
     text = render_explanation(why)
     for rule in [*why.rules, *why.parts[0].rules]:
         assert f" {rule.rule}" in text and rule.because in text
-    assert "not yet  claim m1: no heartbeat since the claim (claimed 07:59:14 UTC (46 s ago), heartbeat none)" in text
+    assert "not yet  claim m1: no heartbeat since the claim (claimed 07:59:14 UTC (46 s ago), heartbeat none" in text
     assert "[limit 1 min], fires after 08:00:14 UTC (in 14 s)" in text
 
 

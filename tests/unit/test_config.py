@@ -1,6 +1,7 @@
 """Is a configuration read as it was meant, and is everything wrong with it named at once?"""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from attrs import evolve, fields, has
@@ -9,6 +10,7 @@ from turnkeel_adapters.config import (
     AgentConfig,
     BadZone,
     ConfigFault,
+    ContainerConfig,
     HostConfig,
     explain_config,
     load_config,
@@ -16,6 +18,7 @@ from turnkeel_adapters.config import (
     resolve_zone,
 )
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
+from turnkeel_adapters.runners.oci import ContainerSettings, RuntimeLimits
 from turnkeel_core import RetryPolicy, StuckPolicy
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -98,6 +101,160 @@ def test_names_to_pass_on_are_added_to_the_harmless_ones(written):
 def test_the_environment_is_a_table_of_texts(written):
     agent = load_config(written('[agent.environment]\nB = "2"\nA = "1"')).agent
     assert agent.environment == (("B", "2"), ("A", "1"))
+
+
+CONTAINER = """
+[runtime]
+call_ms = 5
+
+[container]
+image = "agents/coder@sha256:00"
+command = "agent --say 'two words'"
+network = "models"
+pass_environment = ["API_KEY"]
+memory = "512m"
+model = "model.test:443"
+
+[container.add_host]
+"model.test" = "10.0.0.1"
+
+[container.environment]
+COLOUR = "b1ue"
+
+[container.secret_files]
+key = "/etc/agents/key"
+
+[container.groups.team]
+command = ["agent", "--other"]
+network = "none"
+
+[container.groups.team.environment]
+SIZE = "1arge"
+"""
+
+
+def test_a_container_table_puts_agents_into_containers(written):
+    config = load_config(written(CONTAINER))
+    general = ContainerSettings(
+        image="agents/coder@sha256:00",
+        command=("agent", "--say", "two words"),
+        network="models",
+        add_host=(("model.test", "10.0.0.1"),),
+        environment=(("COLOUR", "b1ue"),),
+        pass_environment=("API_KEY",),
+        secret_files=(("key", "/etc/agents/key"),),
+        memory="512m",
+        model="model.test:443",
+    )
+    special = evolve(general, command=("agent", "--other"), network="none", environment=(("SIZE", "1arge"),))
+    assert config.container == ContainerConfig(settings=general, groups=(("team", special),))
+    assert (config.container.of("main"), config.container.of("team")) == (general, special)
+    assert config.runtime == RuntimeLimits(call_ms=5)
+
+
+def test_the_examples_of_the_readme_are_right(written):
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    examples = [part.split("```", 1)[0] for part in text.split("```toml\n")[1:]]
+    found = [load_config(written(example)).container for example in examples if "[container]" in example]
+    assert [one.settings.image for one in found] == ["agents/plain:1", "agents/coder:1"]
+    assert (found[1].of("main").network, found[1].of("team").network) == ("models", "none")
+
+
+def test_without_a_container_table_agents_are_processes(written):
+    assert load_config(written("[runtime]\nstart_ms = 5")).container is None
+
+
+def test_the_explanation_shows_a_container_but_no_value_of_its_environments(written):
+    path = written(CONTAINER)
+    lines = {line.key: line for line in explain_config(load_config(path), path)}
+    shown = {key: line.value for key, line in lines.items() if line.source == "file"}
+    assert shown == {
+        "runtime.call_ms": "5",
+        "container.image": '"agents/coder@sha256:00"',
+        "container.command": '["agent", "--say", "two words"]',
+        "container.network": '"models"',
+        "container.add_host": '{ "model.test" = "10.0.0.1" }',
+        "container.environment": "{ COLOUR = … }",
+        "container.pass_environment": '["API_KEY"]',
+        "container.secret_files": '{ key = "/etc/agents/key" }',
+        "container.memory": '"512m"',
+        "container.model": '"model.test:443"',
+        "container.groups.team.command": '["agent", "--other"]',
+        "container.groups.team.network": '"none"',
+        "container.groups.team.environment": "{ SIZE = … }",
+    }
+    assert {f"container.{field.name}" for field in fields(ContainerSettings)} <= lines.keys()
+    assert (lines["container.image"].default, lines["container.pids_limit"].value) == ("unset", "512")
+    assert lines["container.groups.team.network"].default == '"models"'
+    assert all(line.reason for line in lines.values())
+    assert "b1ue" not in repr(lines) and "1arge" not in repr(lines)
+
+
+IMAGE = '[container]\nimage = "x"\n'
+MOUNTS = "mounts are refused until mount decisions exist; an agent sees its session folder and secret files"
+WRONG_CONTAINER = [
+    ("no image", "[container]\n", ["container.image: missing"]),
+    ("a text for the table", 'container = "x"', ["container: must be a table, not a text"]),
+    ("a typing mistake", IMAGE + 'netwerk = "none"', ["container.netwerk: unknown key; did you mean network?"]),
+    ("a typing mistake in a group", IMAGE + '[container.groups.team]\nuzer = "1"', [
+        "container.groups.team.uzer: unknown key; did you mean user?"
+    ]),
+    ("the network of the host", IMAGE + 'network = "host"', [
+        "container.network: must not be 'host': write none, bridge or the name of a network"
+    ]),
+    ("a number for a text", IMAGE + "memory = 512", ["container.memory: must be a text, not a whole number"]),
+    ("a secret where a name belongs", IMAGE + 'pass_environment = ["A=s3cret"]', [
+        "container.pass_environment: must be names of variables"
+    ]),
+    ("an unknown runtime", IMAGE + 'runtime = "lxc"', [
+        "container.runtime: must be one of 'docker', 'podman', not 'lxc'"
+    ]),
+    ("mounts", IMAGE + 'mounts = ["/"]', [f"container.mounts: {MOUNTS}"]),
+    ("no mounts", IMAGE + "mounts = []", [f"container.mounts: {MOUNTS}"]),
+    ("mounts of a group", IMAGE + '[container.groups.team.mounts]\n"/a" = "/b"', [
+        f"container.groups.team.mounts: {MOUNTS}"
+    ]),
+    ("an open quotation", IMAGE + "command = \"a 'b\"", [
+        "container.command: cannot be split into words: No closing quotation"
+    ]),
+    ("a number in a command", IMAGE + "command = [1]", ["container.command[0]: must be a text, not a whole number"]),
+    ("a list of variables", IMAGE + 'environment = ["A=1"]', [
+        "container.environment: must be a table of texts, not a list"
+    ]),
+    ("a place without a port", IMAGE + 'model = "model.test"', [
+        "container.model: must be HOST:PORT, as in model.example:443, not 'model.test'"
+    ]),
+    ("a secret with a path for its name", IMAGE + '[container.secret_files]\n"../key" = "/k"', [
+        "container.secret_files: has an entry '../key' that is not a file name and a path"
+    ]),
+    ("a runtime for a group", IMAGE + '[container.groups.team]\nruntime = "podman"', [
+        "container.groups.team.runtime: all groups of a host use one; write it in [container]"
+    ]),
+    ("a group that is none", IMAGE + '[container.groups."../x"]\nuser = "1"', [
+        "'container.groups.../x': names no group of sessions"
+    ]),
+    ("a value for a group", IMAGE + "[container.groups]\nteam = 1", [
+        "container.groups.team: must be a table, not a whole number"
+    ]),
+    ("a value for the groups", IMAGE + "groups = 1", ["container.groups: must be a table, not a whole number"]),
+    ("a general mistake is told once", IMAGE + 'pids_limit = 0\n[container.groups.team]\ncpus = "0"', [
+        "container.pids_limit: must be >= 1: 0",
+        "container.groups.team.cpus: must be a number such as 1.5 above 0, as a text",
+    ]),
+    ("a process's environment", IMAGE + '[agent]\nenvironment = { A = "1" }\npass_environment = ["B"]', [
+        "agent.environment: is for agents that run as processes; write it in [container]",
+        "agent.pass_environment: is for agents that run as processes; write it in [container]",
+    ]),
+    ("no time at all", "[runtime]\ncall_ms = 0", ["runtime.call_ms: must be >= 1: 0"]),
+    ("an unknown limit", "[runtime]\ncal_ms = 1", ["runtime.cal_ms: unknown key; did you mean call_ms?"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), [c[1:] for c in WRONG_CONTAINER], ids=[c[0] for c in WRONG_CONTAINER])
+def test_a_mistake_about_containers_is_named_by_its_full_key(written, text, wanted):
+    problems = _problems(written(text))
+    assert "s3cret" not in "".join(problems)
+    assert problems == wanted
 
 
 WRONG = [

@@ -469,6 +469,7 @@ def test_the_explanation_shows_each_step_and_the_decision_about_the_container():
         ("charge and release", "fired"),
         ("wake", "fired"),
         ("judge", "skipped"),
+        ("mend waits", "skipped"),
         ("recur", "skipped"),
     ]
     assert {fact.name: fact.value for step in why.rules for fact in step.facts} == {
@@ -479,6 +480,7 @@ def test_the_explanation_shows_each_step_and_the_decision_about_the_container():
         "first_due": "m1",
         "next_due_at_ms": LATER,
         "container": "none, blocked: paused",
+        "waits": 0,
         "recurring": 0,
     }
     assert [part.decision for part in why.parts] == ["decide_spawn"]

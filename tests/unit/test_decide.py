@@ -1,5 +1,6 @@
 """Does a line get the core's answer, and a bad line an error of its own?"""
 
+import inspect
 import io
 import json
 import os
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import turnkeel_core as core
-from turnkeel.cli.decide import DECISIONS, decide_lines, decide_main
+from turnkeel.cli.decide import decide_lines, decide_main
+from turnkeel.cli.decisions import DECISIONS
 from turnkeel_adapters.wire import to_data
 
 NOW = 1_776_686_400_000
@@ -58,12 +60,71 @@ def test_every_decision_answers_its_line(decision, given, actions):
     assert set(answer) - {"next_change_at_ms"} == {"decision", "actions"}
 
 
-def test_the_table_above_names_every_decision():
-    assert {case[0] for case in ANSWERED} == set(DECISIONS)
+TURN = core.Turn(turn_id="t1", session="main/a", accepted_at_ms=1)
+ROW = core.OutboxRow(
+    row_id="r1",
+    kind="final",
+    channel="mail",
+    lane="main/a",
+    ordinal=1,
+    queued_at_ms=1,
+    idempotency_key="t1/final/1",
+    turn_id="t1",
+    payload_ok=False,
+)
+SEEN = core.TurnSnapshot(now_ms=NOW, turn=TURN, rows=(ROW,))
+REPLY = core.Reply(row_id="r2", kind="final", channel="mail", lane="main/a", ordinal=2)
+# What these answer is told elsewhere; here it is asked whether each name leads to its own decision.
+ASKED = {
+    "decide_run": core.RunSnapshot(now_ms=NOW),
+    "decide_output": core.OutputSnapshot(now_ms=NOW, text_bytes=2_000_000),
+    "plan_adoption": core.AdoptionSnapshot(
+        now_ms=NOW, running=(core.RunningContainer(session="main/a", incarnation=1, container_id="c"),)
+    ),
+    "accept_turn": core.AcceptSnapshot(
+        now_ms=NOW, turn_id="t1", session="main/a", identity=core.MessageIdentity(), payload_bytes=1
+    ),
+    "claim_turn": core.ClaimSnapshot(now_ms=NOW, owner="host", turn=TURN, rows=()),
+    "finalize_turn_from_outbox": SEEN,
+    "plan_turn_recovery": core.RecoverySnapshot(now_ms=NOW, owner="host", turns=(SEEN,)),
+    "abort_session": core.AbortSnapshot(now_ms=NOW, sessions=("main/a",), turns=(TURN,), rows=(ROW,)),
+    "plan_enqueue": core.EnqueueSnapshot(now_ms=NOW, owner="host", replies=(REPLY,)),
+    "plan_deliveries": core.DeliverySnapshot(now_ms=NOW, owner="host", rows=(ROW,)),
+    "settle_delivery": core.SettleSnapshot(now_ms=NOW, row=ROW, outcome=core.Dropped("by hand")),
+    "plan_expiry": core.ExpirySnapshot(now_ms=NOW, rows=(ROW,), turns=(SEEN,)),
+    "plan_prune": core.PruneSnapshot(
+        now_ms=NOW, identities=(core.KeptIdentity(identity="i", turn_id="t0", settled_at_ms=1),)
+    ),
+    "plan_legacy_import": core.LegacySnapshot(now_ms=NOW, entries=(core.LegacyEntry(file="a.json", fault="no JSON"),)),
+    "decide_lease": core.LeaseSnapshot(now_ms=NOW, asker="host"),
+}
+
+
+@pytest.mark.parametrize(("decision", "seen"), ASKED.items(), ids=ASKED.keys())
+def test_every_other_decision_answers_with_its_actions_and_its_reasons(decision, seen):
+    (answer,) = _ask({"decision": decision, "input": to_data(seen)}, explain=True)
+    found = getattr(core, decision)(seen)
+    assert answer["actions"] == [to_data(action) for action in (found if isinstance(found, tuple) else (found,))]
+    assert answer["actions"]
+    assert answer["why"]["at_ms"] == NOW
+
+
+def test_the_tables_above_name_every_decision():
+    assert {*(case[0] for case in ANSWERED), *ASKED} == set(DECISIONS)
 
 
 def test_every_decision_of_the_core_can_be_asked():
-    decisions = {name for name in core.__all__ if name.startswith(("decide_", "plan_"))}
+    decisions = {
+        name
+        for name in core.__all__
+        if (
+            asked := inspect.signature(getattr(core, name)).parameters
+            if inspect.isfunction(getattr(core, name))
+            else {}
+        )
+        and [*asked] == ["seen", "policy"]
+        and not name.startswith("explain_")
+    }
     assert decisions <= set(DECISIONS)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from turnkeel.host.look import read_files
 from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.evidence import read_files
 from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
 from turnkeel_adapters.state.incarnations import Incarnation
 

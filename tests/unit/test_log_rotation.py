@@ -5,10 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnkeel_adapters.runners import RotatingLog
+from turnkeel_adapters.runners.guard.redacting import HOLD_BYTES, LogRedactor
+from turnkeel_core import redactions_of
 
 
 def parts(path: Path) -> list[bytes]:
@@ -102,3 +104,98 @@ def test_a_log_removed_by_hand_comes_back_at_the_next_rotation(tmp_path: Path) -
 def test_limits_that_cannot_be_kept_are_refused(tmp_path: Path, max_bytes: int, keep: int) -> None:
     with pytest.raises(ValueError, match="max_bytes"):
         RotatingLog(tmp_path / "agent.log", max_bytes, keep)
+
+
+SECRETS = ("hunter2-hunter2", "hunter2-hunter2-and-a-longer-tail", "first-line\nsecond-line", "пароль-ключ")
+
+
+def redactor(*values: str) -> LogRedactor:
+    redactions = redactions_of(values or SECRETS)
+    return LogRedactor(redactions.patterns, redactions.longest_bytes)
+
+
+def logged(path: Path, chunks: list[bytes], *values: str) -> bytes:
+    """What the log holds after these writes and the end."""
+    log = RotatingLog(path, 10_000_000, 1, redactor(*values))
+    for chunk in chunks:
+        log.write(chunk)
+    log.close()
+    log.close()
+    return b"".join(parts(path))
+
+
+def cut_up(text: bytes, sizes: list[int]) -> list[bytes]:
+    chunks: list[bytes] = []
+    for size in sizes:
+        chunks.append(text[:size])
+        text = text[size:]
+    return [*chunks, text]
+
+
+LINES = st.sampled_from(
+    [*SECRETS, "plain.", "\n", "\r", " ", "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----"]
+)
+
+
+@settings(deadline=None)  # patterns are compiled on the way
+@given(text=st.lists(LINES, max_size=12).map("".join), sizes=st.lists(st.integers(1, 20), max_size=12))
+def test_no_known_secret_reaches_the_log_however_it_is_cut(text: str, sizes: list[int]) -> None:
+    with TemporaryDirectory() as folder:
+        kept = logged(Path(folder) / "agent.log", cut_up(text.encode(), sizes))
+    lines = [line.encode() for secret in SECRETS for line in secret.splitlines()]
+    assert [line for line in lines if line in kept] == []
+    assert kept.count(b"plain.") == text.count("plain.")
+
+
+@pytest.mark.parametrize("before", range(HOLD_BYTES - 40, HOLD_BYTES + 8_000, 397))
+def test_a_secret_in_an_endless_line_is_not_cut(tmp_path: Path, before: int) -> None:
+    text = b"x" * before + b"hunter2-hunter2-and-a-longer-tail" + b"y" * HOLD_BYTES * 2
+    kept = logged(tmp_path / "agent.log", [text[at : at + 1_000] for at in range(0, len(text), 1_000)])
+    assert kept == text.replace(b"hunter2-hunter2-and-a-longer-tail", b"[REDACTED]")
+
+
+def test_a_secret_longer_than_what_is_held_is_not_cut(tmp_path: Path) -> None:
+    secret = "s" * (HOLD_BYTES * 2)
+    text = f"before {secret} behind".encode()
+    chunks = [text[at : at + HOLD_BYTES] for at in range(0, len(text), HOLD_BYTES)]
+    assert logged(tmp_path / "agent.log", chunks, secret) == b"before [REDACTED] behind"
+
+
+def test_a_key_block_is_hidden_although_its_lines_come_one_by_one(tmp_path: Path) -> None:
+    body = b"A1b2C3d4E5" * 6 + b"\n"
+    lines = [b"my key:\n", b"-----BEGIN PRIVATE KEY-----\n", *[body] * 20, b"-----END PRIVATE KEY-----\n", b"done\n"]
+    assert logged(tmp_path / "agent.log", lines) == b"my key:\n[REDACTED]\ndone\n"
+
+
+def test_an_endless_key_block_does_not_fill_the_memory(tmp_path: Path) -> None:
+    one = redactor()
+    for _ in range(5_000):
+        one.feed(b"-----BEGIN PRIVATE KEY-----\n" + b"A1b2C3d4E5" * 6 + b"\n")
+    assert len(one.end()) < 3 * HOLD_BYTES
+
+
+def test_a_prompt_is_written_with_its_line_or_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "agent.log"
+    log = RotatingLog(path, 1_000, 1, redactor())
+    log.write(b"started\nname? ")
+    assert path.read_bytes() == b"started\n"
+    log.write(b"turnkeel\nagain? ")
+    assert path.read_bytes() == b"started\nname? turnkeel\n"
+    log.close()
+    assert path.read_bytes() == b"started\nname? turnkeel\nagain? "
+
+
+def test_a_log_without_a_redactor_is_written_at_once(tmp_path: Path) -> None:
+    log = RotatingLog(tmp_path / "agent.log", 1_000, 1)
+    log.write(b"name? hunter2-hunter2")
+    assert (tmp_path / "agent.log").read_bytes() == b"name? hunter2-hunter2"
+    log.close()
+
+
+def test_a_secret_at_a_rotation_is_hidden_too(tmp_path: Path) -> None:
+    log = RotatingLog(tmp_path / "agent.log", 7, 50, redactor())
+    for _ in range(5):
+        log.write(b"a hunter2-")
+        log.write(b"hunter2 b\n")
+    log.close()
+    assert b"".join(parts(tmp_path / "agent.log")) == b"a [REDACTED] b\n" * 5

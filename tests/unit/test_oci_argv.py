@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.oci import ContainerSettings, Place, RuntimeLimits, compose_run, name_container
+from turnkeel_adapters.runners.oci.settings import address_of
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.names import SessionName
 
@@ -61,7 +62,7 @@ def test_the_whole_command_for_docker(make_order):
         *("--mount", "type=bind,source=/data/v2-sessions/team/s,target=/workspace"),
         *("--env", "HOME=/tmp", "--env", "TZ=Europe/Vienna", "--env", "TURNKEEL_SESSION=work/s"),
         *("--env", "TURNKEEL_SESSION_DIR=/workspace", "--workdir", "/workspace"),
-        *("agents/coder:1", "python3", "-m", "agent"),
+        *("--entrypoint", "python3", "agents/coder:1", "-m", "agent"),
     )
 
 
@@ -107,7 +108,7 @@ def test_settings_reach_the_command(make_order):
         read_only_root=False,
     )
     argv = compose_run(settings, make_order(), evolve(PLACE, secrets=Path("/dev/shm/turnkeel-1/c")))
-    assert argv[-3:] == ("x@sha256:00", "agent", "--flag")
+    assert argv[-4:] == ("--entrypoint", "agent", "x@sha256:00", "--flag")
     assert values(argv, "--network") == ["models"]
     assert values(argv, "--add-host") == ["model.test:10.0.0.1", "host.docker.internal:host-gateway"]
     assert "--read-only" not in argv
@@ -142,6 +143,28 @@ def test_what_would_open_the_container_is_never_asked_for(make_order, option):
 def test_a_folder_that_a_mount_cannot_name_is_refused(make_order, folder):
     with pytest.raises(SpawnFailed, match="cannot be mounted"):
         compose_run(SETTINGS, make_order(folder=Path(folder)), PLACE)
+
+
+def test_without_any_command_the_image_says_what_is_started(make_order):
+    argv = compose_run(SETTINGS, make_order(argv=()), PLACE)
+    assert argv[-1] == "agents/coder:1"
+    assert "--entrypoint" not in argv
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("model.test:443", ("model.test", 443)),
+        ("10.0.0.1:65535", ("10.0.0.1", 65535)),
+        ("[::1]:80", ("::1", 80)),
+        ("::1:80", None),
+        (":80", None),
+        ("model.test:", None),
+        ("model.test:80:90", None),
+    ],
+)
+def test_the_place_of_a_model_is_a_host_and_a_port(text, address):
+    assert address_of(text) == address
 
 
 def test_a_command_with_nul_is_refused(make_order):
@@ -187,6 +210,13 @@ def test_every_session_has_a_container_name_of_its_own(group, name, number, othe
         ({"user": "root"}, "user"),
         ({"stop_timeout_s": "10"}, "stop_timeout_s"),
         ({"command": ("a\0",)}, "command"),
+        ({"command": ("", "a")}, "command"),
+        ({"python": "-c"}, "python"),
+        ({"python": ""}, "python"),
+        ({"model": "model.test"}, "model"),
+        ({"model": "model.test:0"}, "model"),
+        ({"model": "model.test:65536"}, "model"),
+        ({"model": "http://model.test:80"}, "model"),
     ],
     ids=str,
 )

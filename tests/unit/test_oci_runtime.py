@@ -20,6 +20,7 @@ from turnkeel_adapters.runners.oci import (
 from turnkeel_adapters.runners.oci.command import Done, Refused, RuntimeCommand
 from turnkeel_adapters.runners.oci.health import DaemonDown, Health, ProgramMissing, Unresponsive
 from turnkeel_adapters.runners.oci.seen import parse_ids, parse_inspect
+from turnkeel_adapters.runners.oci.trial import Trial, try_start
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, SpawnOrder, StillThere, Unknown
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stand-in program is started by its first line")
@@ -35,6 +36,10 @@ def shown(container_id=ID, labels=None, **state):
     plain = {"Status": "running", "Running": True, "Pid": 7, "ExitCode": 0, "OOMKilled": False, "Error": ""}
     times = {"StartedAt": "2026-03-01T10:00:00.123456789Z", "FinishedAt": "0001-01-01T00:00:00Z"}
     return {"Id": container_id, "Name": "/c", "Config": {"Labels": labels}, "State": {**plain, **times, **state}}
+
+
+def exited(code):
+    return {"Status": "exited", "Running": False, "Pid": 0, "ExitCode": code}
 
 
 def runs(pid):
@@ -316,6 +321,84 @@ def test_a_start_that_was_never_answered_is_undone_when_the_runtime_is_back(fake
     assert looked == f"container inspect {ID}"
 
 
+@pytest.mark.parametrize(
+    ("killed_after", "calls_made"),
+    [
+        ("the start", ["ps", "run", "container inspect"]),
+        ("the creation", ["ps", "run", "container inspect", "rm", "run"]),
+        ("nothing", ["ps", "run", "container inspect", "run"]),
+    ],
+)
+def test_a_client_that_is_killed_in_a_start_changes_nothing(fake, tmp_path, order, calls, killed_after, calls_made):
+    labels = {"turnkeel.install": "0123456789abcdef", "turnkeel.session": "main/s", "turnkeel.incarnation": "1"}
+    state = {} if killed_after == "the start" else {"Status": "created", "Running": False, "Pid": 0}
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, labels, **state)]))
+    inspect = "echo 'No such container' >&2; exit 1" if killed_after == "nothing" else f"cat {tmp_path}/answer"
+    run = f"mkdir {tmp_path}/once && kill -9 $$; echo {ID}"
+    runner = runner_with(fake(f'case "$1" in run) {run} ;; container) {inspect} ;; esac'))
+    assert runner.spawn(order).container_id == ID
+    assert [call.split(" turnkeel-")[0].split(" abab")[0] for call in calls()] == calls_made
+    assert runner.trouble() is None
+
+
+def test_clients_that_are_killed_again_and_again_start_nothing(fake, tmp_path, order):
+    gone = "echo 'No such container' >&2; exit 1"
+    environ = fake(f'case "$1" in run) kill -9 $$ ;; container) {gone} ;; esac')
+    runner = runner_with(environ, RuntimeLimits(start_ms=500))
+    with pytest.raises(SpawnFailed, match="refused to start it"):
+        runner.spawn(order)
+
+
+def test_a_container_of_another_runtime_is_no_corpse(fake, calls):
+    runner = runner_with(fake("echo 'No such container' >&2; exit 1"))
+    before = Handle(runtime="process", container_id="7:8", session="main/s", incarnation=1, spawned_at_ms=0)
+    assert runner.look(before) == Unknown(
+        reason="it was started by process, not docker: stop it by the configuration that it had"
+    )
+    assert isinstance(runner.stop(before, 0), StillThere)
+    assert calls() == []
+
+
+def test_the_first_list_also_removes_what_ended_unseen_but_keeps_how_and_its_last_words(fake, tmp_path, calls):
+    labels = {"turnkeel.install": "0123456789abcdef", "turnkeel.session": "main/s", "turnkeel.incarnation": "1"}
+    ended = {"Status": "exited", "Running": False, "Pid": 0, "ExitCode": 7, "OOMKilled": True}
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, labels, **ended)]))
+    environ = fake(f'case "$1" in ps) echo {ID} ;; container) cat {tmp_path}/answer ;; logs) echo last words ;; esac')
+    runner = ContainerRunner(
+        install_id="0123456789abcdef",
+        settings=ContainerSettings(image="x"),
+        now_ms=lambda: 1_800_000_000_000,
+        environ=environ,
+        log_path=lambda session: tmp_path / f"{session}.log",
+    )
+    assert runner.list_own() == ()
+    assert f"rm --volumes {ID}" in (tmp_path / "calls").read_text()
+    assert (tmp_path / "main/s.log").read_text() == "last words\n"
+    seen = runner.look(HANDLE)
+    assert isinstance(seen, Ended)
+    assert (seen.exit_code, seen.oom) == (7, True)
+    runner.list_own()
+    assert sum(call.startswith("rm") for call in calls()) == 1
+
+
+def test_the_last_words_of_an_adopted_container_are_kept(fake, tmp_path):
+    labels = {"turnkeel.install": "0123456789abcdef", "turnkeel.session": "main/s", "turnkeel.incarnation": "1"}
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, labels, Status="exited", Running=False, Pid=0)]))
+    runner = runner_with(fake(f'case "$1" in container) cat {tmp_path}/answer ;; logs) echo last words ;; esac'))
+    runner.adopt(HANDLE, tmp_path / "log")
+    runner.forget(HANDLE)
+    assert (tmp_path / "log").read_text() == "last words\n"
+
+
+def test_an_ended_container_whose_removal_takes_long_does_not_hold_up_the_next_start(fake, tmp_path, order):
+    labels = {"turnkeel.install": "0123456789abcdef", "turnkeel.session": "main/s", "turnkeel.incarnation": "0"}
+    (tmp_path / "answer").write_text(json.dumps([shown("cd" * 32, labels, **exited(0))]))
+    slow = "echo 'Error response from daemon: removal of container cd is already in progress' >&2; exit 1"
+    shell = f"ps) echo {'cd' * 32} ;; container) cat {tmp_path}/answer ;; rm) {slow} ;; run) echo {ID} ;;"
+    runner = runner_with(fake(f'case "$1" in {shell} esac'))
+    assert runner.spawn(order).container_id == ID
+
+
 def test_a_second_container_is_not_started_beside_a_running_one(fake, tmp_path, order, calls):
     labels = {"turnkeel.install": "0123456789abcdef", "turnkeel.session": "main/s", "turnkeel.incarnation": "1"}
     (tmp_path / "answer").write_text(json.dumps([shown(ID, labels)]))
@@ -392,3 +475,57 @@ def test_doctor_names_what_is_missing(fake, tmp_path):
         ("secret file", "bad"),
         ("model", "warning"),
     ]
+
+
+TRIALS = [
+    ("all is well", 0, "1.2", "good", "finds claude"),
+    ("another version", 0, "1.1", "warning", "turnkeel is 1.1"),
+    ("no turnkeel", 41, "No module named 'turnkeel'", "bad", "cannot load turnkeel: No module"),
+    ("a folder that it cannot write", 42, "user 7: denied", "bad", "cannot write its session folder: user 7"),
+    ("no program", 43, "", "bad", "has no program 'claude'"),
+    ("no python", 127, "", "bad", "has no program 'python3'"),
+    ("an old python", 2, "Unknown option: -P", "bad", "ends with 2: Unknown option"),
+]
+
+
+@pytest.mark.parametrize(("code", "word", "level", "told"), [c[1:] for c in TRIALS], ids=[c[0] for c in TRIALS])
+def test_doctor_says_what_a_first_container_told(fake, tmp_path, code, word, level, told):
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, {}, **exited(code))]))
+    (tmp_path / "word").write_text(f"{word}\n")
+    shell = f"run) echo {ID} ;; container) cat {tmp_path}/answer ;; logs) cat {tmp_path}/word ;;"
+    environ = fake(f'case "$1" in {shell} esac')
+    trial = Trial(program="claude", kit="1.2", place=tmp_path)
+    settings = ContainerSettings(image="x", network="models", memory="64m")
+    finding = try_start(RuntimeCommand("docker", environ, LIMITS), settings, trial, environ)
+    assert (finding.level, finding.subject) == (level, "start")
+    assert told in finding.text
+    assert (finding.advice is None) is (level == "good")
+    calls = (tmp_path / "calls").read_text()
+    assert "--cap-drop ALL" in calls and "--network models" in calls and "--memory 64m" in calls
+    assert f"rm --volumes {ID}" in calls
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".doctor")] == []
+
+
+def test_doctor_ends_a_first_container_that_does_not_end(fake, tmp_path):
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, {})]))
+    ends = f"""sed -i 's/true/false/;s/"Pid": 7/"Pid": 0/;s/running/exited/' {tmp_path}/answer"""
+    environ = fake(f'case "$1" in run) echo {ID} ;; container) cat {tmp_path}/answer ;; kill) {ends} ;; esac')
+    limits = RuntimeLimits(start_ms=300, kill_ms=200, alive_holds_ms=0)
+    trial = Trial(program="claude", kit=None, place=tmp_path)
+    finding = try_start(RuntimeCommand("docker", environ, limits), ContainerSettings(image="x"), trial, environ)
+    assert (finding.level, finding.text) == ("bad", "a container did not end within 300 ms")
+    assert f"rm --volumes {ID}" in (tmp_path / "calls").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shown_by_image", "level"),
+    [("[null,null]", "bad"), ('[["claude"],["-p"]]', "good"), ('[null,["claude"]]', "good"), ("garbage", "bad")],
+)
+def test_doctor_asks_the_image_what_it_starts_if_nothing_else_says_it(fake, tmp_path, shown_by_image, level):
+    (tmp_path / "answer").write_text(json.dumps([shown(ID, {}, **exited(0))]))
+    (tmp_path / "image").write_text(shown_by_image)
+    shell = f"run) echo {ID} ;; container) cat {tmp_path}/answer ;; image) cat {tmp_path}/image ;;"
+    environ = fake(f'case "$1" in {shell} esac')
+    trial = Trial(program=None, kit=None, place=tmp_path)
+    command = RuntimeCommand("docker", environ, LIMITS)
+    assert try_start(command, ContainerSettings(image="x"), trial, environ).level == level

@@ -41,7 +41,7 @@ RECORD_UNIONS = [item for item in PUBLIC if isinstance(item, UnionType) and has(
 
 def _policy(cls):
     """Policies check their ranges, which their types do not tell."""
-    values = {int: st.integers(min_value=1), int | None: st.none() | st.integers(min_value=0)}
+    values = {int: st.integers(min_value=1), int | None: st.none() | st.integers(min_value=1)}
     return st.builds(cls, **{f.name: values[f.type] for f in fields(cls) if f.type in values})
 
 

@@ -2,7 +2,7 @@
 
 from turnkeel_adapters.config.explain import ConfigLine, explain_config
 from turnkeel_adapters.config.load import ConfigFault, load_config
-from turnkeel_adapters.config.records import AgentConfig, HostConfig
+from turnkeel_adapters.config.records import AgentConfig, ContainerConfig, HostConfig
 from turnkeel_adapters.config.zones import BadZone, load_zone, resolve_zone
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "BadZone",
     "ConfigFault",
     "ConfigLine",
+    "ContainerConfig",
     "HostConfig",
     "explain_config",
     "load_config",

@@ -1,22 +1,28 @@
 """Which value holds for each setting, where does it come from, and why is the default what it is?"""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
-from attrs import Attribute, AttrsInstance, fields, frozen, has
+from attrs import NOTHING, Attribute, AttrsInstance, evolve, fields, frozen, has
 
 from turnkeel_adapters.config.load import EVERY_TOOL, read_table
-from turnkeel_adapters.config.records import HostConfig
+from turnkeel_adapters.config.records import ContainerConfig, HostConfig
+from turnkeel_adapters.runners.oci.settings import ContainerSettings
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_TABLES: Final = ("environment", "add_host", "secret_files")
 
 Source: TypeAlias = Literal["default", "file", "caller"]
 
 
 @frozen(kw_only=True)
 class ConfigLine:
-    """One setting: `value` and `default` as TOML would write them, `unset` for none; values of the agent's
-    environment are not shown. `source`: nobody said it, the file did, or whoever called (the command line)."""
+    """One setting: `value` and `default` as TOML would write them, `unset` for none; values of environments
+    are not shown. Of a group those are told that it does not inherit. `source`: nobody said it, the file
+    did, or whoever called (the command line)."""
 
     key: str
     value: str
@@ -35,11 +41,26 @@ def _lines(record: AttrsInstance, default: AttrsInstance, prefix: str, given: fr
     for field in fields(type(record)):
         value: object = getattr(record, field.name)
         usual: object = getattr(default, field.name)
-        if has(type(value)):
+        if isinstance(value, ContainerConfig):
+            yield from _container_lines(value, given)
+        elif has(type(value)):
             nested, nested_default = cast(AttrsInstance, value), cast(AttrsInstance, usual)
             yield from _lines(nested, nested_default, f"{field.name}.", given)
         else:
             yield _line(f"{prefix}{field.name}", value, usual, field, given)
+
+
+def _container_lines(config: ContainerConfig, given: frozenset[str]) -> Iterator[ConfigLine]:
+    for field in fields(ContainerSettings):
+        usual: object = None if field.default is NOTHING else field.default
+        yield _line(f"container.{field.name}", getattr(config.settings, field.name), usual, field, given)
+    for name, settings in config.groups:
+        for field in fields(ContainerSettings):
+            key, value = f"container.groups.{name}.{field.name}", getattr(settings, field.name)
+            inherited: object = getattr(config.settings, field.name)
+            if key in given or value != inherited:
+                line = _line(key, value, inherited, field, given)
+                yield evolve(line, reason="what [container] says holds where a group says nothing")
 
 
 def _line(key: str, value: object, usual: object, field: "Attribute[object]", given: frozenset[str]) -> ConfigLine:
@@ -56,17 +77,26 @@ def _line(key: str, value: object, usual: object, field: "Attribute[object]", gi
 def _shown(key: str, value: object) -> str:
     if key == "stuck.timeout_tools" and value is None:
         return json.dumps([EVERY_TOOL])
-    if key == "agent.environment":
-        # Values may be secrets; the names are what one needs to see.
-        names = [name for name, _ in cast(tuple[tuple[str, str], ...], value)]
-        return "{ " + ", ".join(f"{name} = …" for name in names) + " }" if names else "{}"
+    if (last := key.rpartition(".")[2]) in _TABLES:
+        pairs = cast(tuple[tuple[str, str], ...], value)
+        # Values of an environment may be secrets; the names are what one needs to see.
+        words = [f"{_key(name)} = {'…' if last == 'environment' else json.dumps(text)}" for name, text in pairs]
+        return "{ " + ", ".join(words) + " }" if words else "{}"
     return "unset" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else json.dumps(name)
+
+
 def _keys(table: dict[str, object]) -> frozenset[str]:
-    """`a.b` of each key `b` in a table `a`; `agent.command` says `agent.argv` too."""
-    keys = {key for key, value in table.items() if not isinstance(value, dict)}
+    """`a.b` of each key `b` in a table `a`, at any depth; `agent.command` says `agent.argv` too."""
+    keys = frozenset(_paths(table, ""))
+    return keys | {"agent.argv"} if "agent.command" in keys else keys
+
+
+def _paths(table: dict[str, object], prefix: str) -> Iterator[str]:
     for name, value in table.items():
+        yield f"{prefix}{name}"
         if isinstance(value, dict):
-            keys |= {f"{name}.{key}" for key in cast(dict[str, object], value)}
-    return frozenset(keys | {"agent.argv"} if "agent.command" in keys else keys)
+            yield from _paths(cast(dict[str, object], value), f"{prefix}{name}.")

@@ -8,6 +8,7 @@ from typing import TypeAlias, cast
 from attrs import evolve
 from cattrs.errors import BaseValidationError
 
+from turnkeel_adapters.config.container import agent_problems, read_container
 from turnkeel_adapters.config.records import AgentConfig, HostConfig
 from turnkeel_adapters.config.zones import BadZone, load_zone
 from turnkeel_adapters.errors import AdapterError
@@ -44,13 +45,16 @@ def load_config(path: Path | None) -> HostConfig:
     if path is None:
         return HostConfig()
     table = read_table(path)
+    container, container_problems = read_container(table.get("container"), _CONVERTER)
+    problems = (*_meaning_problems(table), *container_problems)
+    plain = {key: value for key, value in table.items() if key != "container"}
     try:
-        config = _CONVERTER.structure(_with_host_defaults(table), HostConfig)
+        config = _CONVERTER.structure(_with_host_defaults(plain), HostConfig)
     except (BaseValidationError, Refused) as error:
-        raise ConfigFault(path, (*describe(error), *_meaning_problems(table))) from error
-    if problems := _meaning_problems(table):
+        raise ConfigFault(path, (*describe(error), *problems)) from error
+    if problems:
         raise ConfigFault(path, problems)
-    return _finished(config)
+    return evolve(_finished(config), container=container)
 
 
 def read_table(path: Path) -> Table:
@@ -100,7 +104,7 @@ def _finished(config: HostConfig) -> HostConfig:
 
 def _meaning_problems(table: Table) -> tuple[str, ...]:
     """What types alone do not show, as far as the types are right."""
-    zone = _zone_problems(table.get("timezone"))
+    zone = (*_zone_problems(table.get("timezone")), *agent_problems(table))
     try:
         return (*zone, *_agent_problems(_CONVERTER.structure(table.get("agent", {}), AgentConfig)))
     except (BaseValidationError, Refused):

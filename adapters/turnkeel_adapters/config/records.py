@@ -4,8 +4,12 @@ from attrs import field, frozen
 from attrs.validators import ge, optional
 
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
+from turnkeel_adapters.runners.oci.settings import ContainerSettings, RuntimeLimits
 from turnkeel_core import (
+    AdoptionPolicy,
     HostPolicy,
+    LimitPolicy,
+    OutputPolicy,
     RetryPolicy,
     SpawnPolicy,
     StartPolicy,
@@ -52,22 +56,55 @@ class AgentConfig:
     output_limit_bytes: int = field(
         default=1_048_576, validator=ge(1), metadata=_why("a reply of over 1 MiB is a runaway, not an answer")
     )
+    attachment_limit_bytes: int = field(
+        default=26_214_400, validator=ge(0), metadata=_why("25 MiB a reply is what mail and most chats still carry")
+    )
+
+
+@frozen(kw_only=True)
+class ContainerConfig:
+    """Table `[container]`: agents run in containers; `groups` has the settings of each group that has its own."""
+
+    settings: ContainerSettings
+    groups: tuple[tuple[str, ContainerSettings], ...] = ()
+
+    def of(self, group: str) -> ContainerSettings:
+        """The settings of one group of sessions."""
+        return dict(self.groups).get(group, self.settings)
+
+    def all(self) -> tuple[ContainerSettings, ...]:
+        """The general settings, then those of each group."""
+        return (self.settings, *(settings for _, settings in self.groups))
 
 
 @frozen(kw_only=True)
 class HostConfig:
-    """One configuration file: `timezone` and a table for each policy and for the agent."""
+    """One configuration file: `timezone`, a table for each policy, for the agent and for what it runs in."""
 
     timezone: str | None = field(default=None, metadata=_why("unset: TZ, then the zone of the system, then UTC"))
     stuck: StuckPolicy = field(factory=default_stuck)
     retry: RetryPolicy = field(factory=RetryPolicy)
     spawn: SpawnPolicy = field(factory=SpawnPolicy)
+    limit: LimitPolicy = field(factory=LimitPolicy)
     start: StartPolicy = field(factory=StartPolicy)
     suspend: SuspendPolicy = field(factory=SuspendPolicy)
+    adoption: AdoptionPolicy = field(factory=AdoptionPolicy)
     host: HostPolicy = field(factory=HostPolicy)
     agent: AgentConfig = field(factory=AgentConfig)
+    container: ContainerConfig | None = field(
+        default=None, metadata=_why("unset: agents run as processes of this machine; the table puts them in containers")
+    )
+    runtime: RuntimeLimits = field(factory=RuntimeLimits)
 
     @property
     def sweep(self) -> SweepPolicy:
         """The limits of one pass over a session."""
-        return SweepPolicy(stuck=self.stuck, retry=self.retry, spawn=self.spawn)
+        return SweepPolicy(stuck=self.stuck, retry=self.retry, spawn=self.spawn, limit=self.limit)
+
+    @property
+    def output(self) -> OutputPolicy:
+        """The limits of one reply."""
+        agent = self.agent
+        return OutputPolicy(
+            output_limit_bytes=agent.output_limit_bytes, attachment_limit_bytes=agent.attachment_limit_bytes
+        )

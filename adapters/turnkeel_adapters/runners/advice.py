@@ -27,6 +27,9 @@ def diagnose(stage: str, number: int, order: SpawnOrder) -> Diagnosis:
         return _about_program(number, order)
     if stage == "log":
         return f"the log {order.log_path} cannot be opened: {os.strerror(number)}", "check the folder it lies in"
+    if stage == "run folder":
+        reason = f"the folder for what runs (run_dir) cannot be used: {os.strerror(number)}"
+        return reason, "check who owns it, and whether its disk can be written"
     return f"starting the guard failed at step {stage!r}: {os.strerror(number)}", "check the Python installation"
 
 

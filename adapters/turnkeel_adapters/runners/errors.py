@@ -1,5 +1,7 @@
 """What can go wrong with a runner, and who is at fault?"""
 
+from turnkeel_adapters.errors import AdapterError
+
 
 class RunnerError(Exception):
     """A runner could not do what it was asked."""
@@ -17,3 +19,16 @@ class SpawnFailed(RunnerError):
 
 class EnvironmentRefused(RunnerError, ValueError):
     """An allow-list pattern or a variable that cannot be meant."""
+
+
+class RuntimeUnavailable(RunnerError, AdapterError):
+    """The runtime gave no usable answer: a state of the machine, no fault of a session; `doctor` says what it lacks."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    @property
+    def subject(self) -> str:
+        """It is about no file."""
+        return "runtime"

@@ -7,16 +7,25 @@ from turnkeel_adapters.sessions.connect import BUSY_TIMEOUT_MS, ensure_schema
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.store import FileSessionStore
 from turnkeel_adapters.sessions.tree import SessionTree, TreeListing
+from turnkeel_core import OutputPolicy
 
 
 class FileSessions:
     """The sessions below a data directory, by their texts (`group/name`)."""
 
-    def __init__(self, data_dir: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
-        """`busy_timeout_ms` is how long a call waits for a locked file."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        read_only: bool = False,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        output: OutputPolicy = OutputPolicy(),
+    ) -> None:
+        """`busy_timeout_ms` is how long a call waits for a locked file; `output` are the limits of a reply."""
         self.tree = SessionTree(data_dir)
         self._read_only = read_only
         self._busy_timeout_ms = busy_timeout_ms
+        self._output = output
 
     def find(self) -> TreeListing:
         """All sessions by their folders."""
@@ -29,7 +38,9 @@ class FileSessions:
     def store(self, session: str) -> FileSessionStore:
         """The store of one session; SessionFault if its place is a link, BadSessionName if it cannot be one."""
         folder = self.tree.folder(SessionName.parse(session))
-        return FileSessionStore(folder, read_only=self._read_only, busy_timeout_ms=self._busy_timeout_ms)
+        return FileSessionStore(
+            folder, read_only=self._read_only, busy_timeout_ms=self._busy_timeout_ms, output=self._output
+        )
 
     def complete(self, session: str) -> None:
         """Make the outbound.db that a container needs and did not find; one that is there stays as it is."""

@@ -25,13 +25,20 @@ class ClaimLost(AdapterError):
     """The host took the claim back: it holds this container for dead and may run another; end this process."""
 
 
+def new_reply_id() -> str:
+    """Return an id that no other reply has."""
+    return f"out-{uuid.uuid4().hex}"
+
+
 @frozen(kw_only=True)
 class Reply:
-    """A text for the chat that `routing` names."""
+    """A text for the chat that `routing` names; `files` are the names of those in `outbox/<reply_id>/`."""
 
     text: str
     in_reply_to: str | None = None
     routing: Routing = field(factory=Routing)
+    files: tuple[str, ...] = ()
+    reply_id: str = field(factory=new_reply_id)
 
 
 @frozen(kw_only=True)
@@ -78,6 +85,11 @@ def acked_of(db: apsw.Connection, message_ids: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def reply_ids(db: apsw.Connection) -> frozenset[str]:
+    """Return the ids of all replies written so far."""
+    return frozenset(key for (key,) in db.execute("SELECT id FROM messages_out").fetchall() if isinstance(key, str))
+
+
 def put_acks(db: apsw.Connection, message_ids: Sequence[str], status: str, stamp: str) -> None:
     """Set the acks of the messages."""
     db.executemany(
@@ -102,20 +114,22 @@ def insert_reply(db: apsw.Connection, reply: Reply, inbound_top_seq: int, now_ms
     ((top,),) = db.execute("SELECT MAX(seq) FROM messages_out").fetchall()
     highest = max(inbound_top_seq, top if isinstance(top, int) else 0)
     # A lone surrogate cannot be stored as UTF-8; the reply goes out with a mark in its place.
-    text = reply.text.encode(errors="replace").decode()
+    content: dict[str, str | tuple[str, ...]] = {"text": reply.text.encode(errors="replace").decode()}
+    if reply.files:
+        content["files"] = reply.files
     db.execute(
         """INSERT INTO messages_out
            (id, seq, in_reply_to, timestamp, kind, platform_id, channel_type, thread_id, content)
            VALUES (?, ?, ?, ?, 'chat', ?, ?, ?, ?)""",
         (
-            f"out-{uuid.uuid4().hex}",
+            reply.reply_id,
             highest + 1 + highest % 2,
             reply.in_reply_to,
             sqlite_utc(now_ms),
             reply.routing.platform_id,
             reply.routing.channel_type,
             reply.routing.thread_id,
-            json.dumps({"text": text}, ensure_ascii=False),
+            json.dumps(content, ensure_ascii=False),
         ),
     )
 

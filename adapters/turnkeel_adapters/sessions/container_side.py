@@ -17,6 +17,7 @@ from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions import container_inbound as inbound
 from turnkeel_adapters.sessions import container_outbound as outbound
 from turnkeel_adapters.sessions.connect import transaction
+from turnkeel_adapters.sessions.container_attachments import attached_replies, drop_attachments
 from turnkeel_adapters.sessions.container_inbound import Candidate, ClaimedWork, InboundRow, Routing
 from turnkeel_adapters.sessions.container_outbound import ClaimLost, ErrorNote, Reply
 from turnkeel_adapters.sessions.faults import faults_named
@@ -33,6 +34,7 @@ class ContainerFiles:
 
     def __init__(self, folder: Path) -> None:
         """Open outbound.db for the life of the process; a missing or foreign file is a SessionFault."""
+        self._folder = folder
         self._inbound = folder / "inbound.db"
         self._outbound = folder / "outbound.db"
         self._heartbeat = folder / ".heartbeat"
@@ -40,6 +42,7 @@ class ContainerFiles:
         self._woken_by: frozenset[str] = frozenset()
         self._top_seq = 0
         self._db = outbound.open_outbound(self._outbound)
+        self._opened = _identity(self._outbound)
 
     def close(self) -> None:
         """Close outbound.db."""
@@ -54,7 +57,8 @@ class ContainerFiles:
             self._heartbeat.touch()
 
     def clear_stale_claims(self) -> None:
-        """Forget what an earlier container of this session left half done: claims, a declared tool, a declared wait."""
+        """Forget what an earlier container left half done: claims, a tool or wait, files of unwritten replies."""
+        attachments = attached_replies(self._folder)
         with self._writing() as db:
             db.execute("DELETE FROM processing_ack WHERE status = 'processing'")
             db.execute(
@@ -62,6 +66,8 @@ class ContainerFiles:
                    tool_started_at = NULL WHERE current_tool IS NOT NULL"""
             )
             outbound.drop_state(db, outbound.WAITING_KEY)
+            written = outbound.reply_ids(db) if attachments else frozenset[str]()
+        drop_attachments(self._folder, attachments - written)
 
     def claim_next(self, now_ms: int, first_poll: bool) -> ClaimedWork | None:
         """Claim the oldest due message without an ack, and the context rows before it; None if there is none.
@@ -70,6 +76,9 @@ class ContainerFiles:
         lives: it takes one message at a time and would miss the others.
         """
         with self._lock:
+            if _identity(self._outbound) != self._opened:
+                # The folder was removed and made again: what is written to the old file, nobody will ever read.
+                raise SessionFault(self._outbound, "missing", "another file took the place of the opened one")
             with inbound.looking_into(self._inbound) as db:
                 seen = inbound.read_candidates(db, now_ms)
             if first_poll:
@@ -191,3 +200,9 @@ class ContainerFiles:
     def _writing(self) -> Generator[apsw.Connection, None, None]:
         with self._lock, faults_named(self._outbound), transaction(self._db):
             yield self._db
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    with faults_named(path):
+        found = path.stat()
+    return found.st_dev, found.st_ino

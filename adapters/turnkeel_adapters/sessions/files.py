@@ -1,9 +1,12 @@
 """What must hold the two databases of a session?"""
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import apsw
+
+from turnkeel_adapters.sessions.output_checks import Attachments
 
 
 class SessionFiles(Protocol):
@@ -26,4 +29,8 @@ class SessionFiles(Protocol):
 
     def write_outbound(self) -> AbstractContextManager[apsw.Connection]:
         """Hold a write transaction on outbound.db."""
+        ...
+
+    def attachments(self, message_out_ids: Collection[str]) -> dict[str, Attachments]:
+        """Look at the files that lie beside these replies."""
         ...

@@ -1,6 +1,6 @@
 """How does a host work with a session that lives in memory only: in tests, simulators, dry runs?"""
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from threading import RLock
 
@@ -8,6 +8,7 @@ import apsw
 
 from turnkeel_adapters.sessions.connect import transaction
 from turnkeel_adapters.sessions.operations import SessionOperations
+from turnkeel_adapters.sessions.output_checks import Attachments
 from turnkeel_adapters.sessions.records import FileStamp, FolderSignature
 from turnkeel_adapters.sessions.schema import INBOUND_SCHEMA, OUTBOUND_SCHEMA
 
@@ -85,6 +86,9 @@ class _MemoryFiles:
     def write_outbound(self) -> Generator[apsw.Connection, None, None]:
         with self._lock, transaction(self._outbound):
             yield self._outbound
+
+    def attachments(self, message_out_ids: Collection[str]) -> dict[str, Attachments]:
+        return {}
 
     def changes(self) -> tuple[FileStamp, FileStamp]:
         with self._lock:

@@ -1,5 +1,7 @@
 """What can be asked of a session, and done to it, whatever holds its two databases?"""
 
+from collections.abc import Iterator
+
 import apsw
 from attrs import evolve
 
@@ -9,24 +11,29 @@ from turnkeel_adapters.sessions.files import SessionFiles
 from turnkeel_adapters.sessions.history import read_ack, read_delivery, read_messages, read_replies
 from turnkeel_adapters.sessions.inbound_facts import InboundFacts, read_inbound_facts
 from turnkeel_adapters.sessions.outbound_facts import OutboundFacts, read_outbound_facts, read_terminal_acks
+from turnkeel_adapters.sessions.output_checks import WrittenReply, newest_replies, refusals
 from turnkeel_adapters.sessions.records import (
     HistoryLine,
     InboundChanges,
     NewMessage,
     OutboundMark,
     OutboundMessage,
+    RowFault,
     SessionReading,
 )
 from turnkeel_adapters.sessions.rows import text_of
+from turnkeel_adapters.sessions.runs import settled_runs, without_context
 from turnkeel_adapters.timestamps import iso_utc
-from turnkeel_core.facts import Ack
+from turnkeel_core import OutputPolicy
+from turnkeel_core.facts import Ack, Run
 
 
 class SessionOperations:
     """The store operations that a host needs, over any SessionFiles. All raise SessionFault."""
 
-    def __init__(self, files: SessionFiles) -> None:
+    def __init__(self, files: SessionFiles, output: OutputPolicy = OutputPolicy()) -> None:
         self._files = files
+        self._output = output
 
     def prepare(self) -> None:
         """Bring an older inbound.db up to the current contract; a current one is only read."""
@@ -40,6 +47,7 @@ class SessionOperations:
         """Read all facts of one pass; `since` asks whether the container got further than that mark."""
         with self._files.read_outbound() as db:
             theirs = None if db is None else read_outbound_facts(db)
+            written = () if db is None else newest_replies(db, 0 if since is None else since.replies, self._output)
         with self._files.read_inbound() as db:
             ours = read_inbound_facts(db)
         # The acks of the open rows are asked for by id, after those rows are known and no lock is held on them.
@@ -47,7 +55,19 @@ class SessionOperations:
         if theirs is not None and ours.messages:
             with self._files.read_outbound() as db:
                 acks = () if db is None else read_terminal_acks(db, tuple(row.message_id for row in ours.messages))
-        return _reading(ours, theirs, acks, since)
+        refused = tuple(
+            RowFault(message_id=key, table="messages_out", column="content", detail=f"refused: {reason}")
+            for key, reason in self._refusals(written, now_ms)
+        )
+        reading = _reading(ours, theirs, acks, since)
+        return evolve(reading, row_faults=reading.row_faults + refused) if refused else reading
+
+    def runs(self, since_ms: int, charged: tuple[Run, ...]) -> tuple[Run, ...]:
+        """Return the runs settled since then and those `charged`, without the rows that call for no container."""
+        with self._files.read_outbound() as db:
+            settled = () if db is None else settled_runs(db, since_ms)
+        with self._files.read_inbound() as db:
+            return without_context(db, (*settled, *charged))
 
     def insert(self, message: NewMessage, now_ms: int) -> int:
         """Store a message durably and return its seq; raise RefusedMessage if it cannot be stored."""
@@ -117,14 +137,22 @@ class SessionOperations:
         """
         with self._files.read_inbound() as db:
             lines = read_messages(db, limit, after_seq)
+        sizes: tuple[WrittenReply, ...] = ()
         with self._files.read_outbound() as out:
             if out is not None:
-                lines += read_replies(out, limit, after_seq)
+                replies, sizes = read_replies(out, limit, after_seq, self._output)
+                lines += replies
             lines = tuple(sorted(lines, key=_by_seq)[:limit])
             if out is not None:
                 lines = tuple(_with_claim(line, out) for line in lines)
+        refused = dict(self._refusals(sizes, 0))
         with self._files.read_inbound() as db:
-            return tuple(_with_delivery(line, db) for line in lines)
+            lines = tuple(_with_delivery(line, db) for line in lines)
+        return tuple(evolve(line, refusal=refused.get(line.message_id)) if refused else line for line in lines)
+
+    def _refusals(self, written: tuple[WrittenReply, ...], now_ms: int) -> Iterator[tuple[str, str]]:
+        attached = self._files.attachments(frozenset(reply.message_id for reply in written)) if written else {}
+        return refusals(written, attached, self._output, now_ms)
 
 
 def _row_of(message: NewMessage, now_ms: int) -> inbound.InboundRow:

@@ -123,7 +123,7 @@ class HistoryLine:
     """One line of a conversation.
 
     Inbound: `status` is the row's, `claim` the container's ack, if any. Outbound: `status` is `delivered`, `failed`
-    or `waiting`. `at_ms` is None where the stamp cannot be read.
+    or `waiting`, and `refusal` says why it may never be sent. `at_ms` is None where the stamp cannot be read.
     """
 
     direction: Direction
@@ -136,6 +136,7 @@ class HistoryLine:
     claim: str | None = None
     tries: int | None = None
     in_reply_to: str | None = None
+    refusal: str | None = None
 
 
 @frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """How does a host work with a session folder on disk?"""
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.connect import BUSY_TIMEOUT_MS, reading, roll_back_hot_journal, writing
 from turnkeel_adapters.sessions.faults import faults_named
 from turnkeel_adapters.sessions.operations import SessionOperations
+from turnkeel_adapters.sessions.outbox_look import look_at_outbox
+from turnkeel_adapters.sessions.output_checks import Attachments
 from turnkeel_adapters.sessions.records import FileStamp, FolderSignature
+from turnkeel_core import OutputPolicy
 
 
 class FileSessionStore(SessionOperations):
@@ -19,8 +22,15 @@ class FileSessionStore(SessionOperations):
     `read_only` refuses every write with a SessionFault: for commands that look while another process is the host.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
-        super().__init__(_DiskFiles(folder, read_only, busy_timeout_ms))
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        output: OutputPolicy = OutputPolicy(),
+    ) -> None:
+        super().__init__(_DiskFiles(folder, read_only, busy_timeout_ms), output)
         self.folder = folder
         self.read_only = read_only
 
@@ -55,6 +65,7 @@ class _DiskFiles:
     def __init__(self, folder: Path, read_only: bool, busy_timeout_ms: int) -> None:
         self._inbound = folder / "inbound.db"
         self._outbound = folder / "outbound.db"
+        self._outbox = folder / "outbox"
         self._read_only = read_only
         self._busy_timeout_ms = busy_timeout_ms
 
@@ -77,6 +88,9 @@ class _DiskFiles:
     def write_outbound(self) -> AbstractContextManager[apsw.Connection]:
         _refuse_if(self._read_only, self._outbound)
         return writing(self._outbound, self._busy_timeout_ms)
+
+    def attachments(self, message_out_ids: Collection[str]) -> dict[str, Attachments]:
+        return look_at_outbox(self._outbox, message_out_ids)
 
 
 def _refuse_if(read_only: bool, path: Path) -> None:

@@ -67,7 +67,7 @@ class SessionTree:
             for folder in _entries(group, faults):
                 if folder.is_symlink():
                     faults += [_link_fault(folder)]
-                elif any(os.path.lexists(folder / name) for name in _FILES):
+                elif _holds_session(folder, faults):
                     self._add(folder, sessions, faults)
         return TreeListing(sessions=tuple(sorted(sessions, key=lambda found: found.name)), faults=tuple(faults))
 
@@ -127,6 +127,20 @@ def _entries(folder: Path, faults: list[FolderFault]) -> list[Path]:
         faults += [FolderFault(folder=folder, detail=str(os_fault(folder, error)))]
         return []
     return [folder / name for name in sorted(names)]
+
+
+def _holds_session(folder: Path, faults: list[FolderFault]) -> bool:
+    """A folder that may not be looked into is no empty one: it is told."""
+    for name in _FILES:
+        try:
+            os.lstat(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            faults += [FolderFault(folder=folder, detail=str(os_fault(folder, error)))]
+            return False
+        return True
+    return False
 
 
 def _names(texts: Iterator[str]) -> Iterator[SessionName]:

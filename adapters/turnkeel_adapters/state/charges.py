@@ -5,7 +5,7 @@ from typing import Literal, cast
 from attrs import frozen
 
 from turnkeel_adapters.state.database import StateDatabase
-from turnkeel_core import ChargeAttempt, ChargeMark
+from turnkeel_core import Backoff, ChargeAttempt, ChargeMark, DelayRetry, Run
 
 
 @frozen(kw_only=True)
@@ -56,6 +56,43 @@ class Charges:
         )
         typed = cast("list[tuple[str, int, int]]", rows)
         return tuple(ChargeMark(message_id=m, incarnation=i, tries=t) for m, i, t in typed)
+
+    def backoffs(self, session: str, now_ms: int) -> tuple[Backoff, ...]:
+        """The waits after the latest charge of each message that end later than now, as the host set them."""
+        rows = self._database.rows(
+            "SELECT message_id, tries, retry_at_ms, max(incarnation) FROM charge WHERE session = ?"
+            " GROUP BY message_id HAVING retry_at_ms > ?",
+            session,
+            now_ms,
+        )
+        typed = cast("list[tuple[str, int, int, int]]", rows)
+        return tuple(Backoff(message_id=m, tries=t, retry_at_ms=at) for m, t, at, _ in typed)
+
+    def delayed(self, session: str, delays: tuple[DelayRetry, ...]) -> None:
+        """The wait after the latest charge of these messages is now another one; call it once the row says so."""
+        if not delays:
+            return
+        with self._database.transaction() as db:
+            db.executemany(
+                "UPDATE charge SET retry_at_ms = ?1 WHERE session = ?2 AND message_id = ?3 AND incarnation ="
+                " (SELECT max(incarnation) FROM charge WHERE session = ?2 AND message_id = ?3)",
+                [(delay.retry_at_ms, session, delay.message_id) for delay in delays],
+            )
+
+    def runs(self, session: str, since_ms: int, *, limit: int = 1_000) -> tuple[Run, ...]:
+        """The attempts charged since then, those with which a message failed for good among them."""
+        # The last attempt of a message that fails is kept with its dead record instead of a charge.
+        rows = self._database.rows(
+            "SELECT * FROM (SELECT message_id, incarnation, noted_at_ms AS at_ms FROM charge WHERE session = ?1"
+            " ORDER BY incarnation DESC LIMIT ?3) WHERE at_ms >= ?2"
+            " UNION SELECT message_id, incarnation, made_at_ms FROM dead WHERE session = ?1 AND made_at_ms >= ?2"
+            " AND direction = 'inbound' AND tries IS NOT NULL AND incarnation IS NOT NULL",
+            session,
+            since_ms,
+            limit,
+        )
+        typed = cast("list[tuple[str, int, int]]", rows)
+        return tuple(Run(message_id=m, at_ms=at, incarnation=i) for m, i, at in typed)
 
     def applied(self, session: str) -> None:
         """The rows are written and the claims are released: every noted charge of the session is history."""

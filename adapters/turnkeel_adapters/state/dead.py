@@ -1,9 +1,11 @@
 """Which messages failed for good, with what payload, and why?"""
 
-from typing import Literal, TypeAlias, cast
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias, cast
 
 from attrs import frozen
 
+from turnkeel_adapters.sessions.error_notes import read_error_note
 from turnkeel_adapters.state.database import StateDatabase
 
 
@@ -21,6 +23,34 @@ class DeadRecord:
     incarnation: int | None = None
     made_at_ms: int
     state: Literal["dead", "retried", "dropped"] = "dead"
+
+
+class _Words(Protocol):
+    def payload(self, message_id: str) -> str | None: ...
+    def error_note(self, message_id: str) -> str | None: ...
+
+
+def compose_dead(
+    session: str,
+    store: _Words,
+    incarnation: int,
+    at_ms: int,
+    message_id: str,
+    reason: str,
+    tries: int | None = None,
+) -> DeadRecord:
+    """The record of a message that failed, with its payload and what the agent itself said of the failure."""
+    word = read_error_note(store.error_note(message_id))
+    return DeadRecord(
+        session=session,
+        message_id=message_id,
+        payload=store.payload(message_id),
+        reason=word.reason or reason,
+        detail=f"{reason}; {word.detail}" if word.detail else reason,
+        tries=tries,
+        incarnation=incarnation,
+        made_at_ms=at_ms,
+    )
 
 
 _Row: TypeAlias = tuple[
@@ -41,8 +71,9 @@ _COLUMNS = "session, message_id, direction, payload, reason, detail, tries, inca
 class DeadRecords:
     """The dead records of `turnkeel.db`."""
 
-    def __init__(self, database: StateDatabase) -> None:
+    def __init__(self, database: StateDatabase, redact: Callable[[str], str] = str) -> None:
         self._database = database
+        self._redact = redact
 
     def keep(self, record: DeadRecord) -> None:
         """Durable before the row is settled; a record of the same message that is still open stays as it is."""
@@ -54,8 +85,8 @@ class DeadRecords:
                     record.message_id,
                     record.direction,
                     record.payload,
-                    record.reason,
-                    record.detail,
+                    self._redact(record.reason),
+                    None if record.detail is None else self._redact(record.detail),
                     record.tries,
                     record.incarnation,
                     record.made_at_ms,

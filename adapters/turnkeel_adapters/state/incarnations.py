@@ -11,10 +11,16 @@ from turnkeel_core import Death
 
 Ending: TypeAlias = Literal["exited", "stopped", "not_started", "host_gone"]
 
+# Ends for which the container is not to blame: none of them makes the next start wait.
+_BLAMELESS = "('StopIdle', 'shutdown', 'stray', 'runtime')"
+
 
 @frozen(kw_only=True)
 class Incarnation:
-    """One spawn of a session's container. `intent` is why the host stopped it; None if it did not."""
+    """One spawn of a session's container. `intent` is why the host stopped it; None if it did not.
+
+    `oom`: the runtime saw the kernel kill something of it for want of memory.
+    """
 
     session: str
     number: int
@@ -29,6 +35,7 @@ class Incarnation:
     exit_signal: int | None = None
     ending: Ending | None = None
     progressed: bool | None = None
+    oom: bool = False
 
     @property
     def handle(self) -> Handle | None:
@@ -59,10 +66,11 @@ _Row: TypeAlias = tuple[
     int | None,
     Ending | None,
     int | None,
+    int,
 ]
 _COLUMNS = (
     "session, number, state, spawned_at_ms, runtime, container_id, replies_mark, acks_mark, intent,"
-    " died_at_ms, exit_code, exit_signal, ending, progressed"
+    " died_at_ms, exit_code, exit_signal, ending, progressed, oom"
 )
 
 
@@ -90,21 +98,33 @@ class Incarnations:
                 (runtime, container_id, session, number),
             )
 
-    def not_started(self, session: str, at_ms: int) -> None:
-        """The start begun last came to nothing: nothing runs. Without one, nothing changes."""
+    def spawned_by(self, session: str, number: int, at_ms: int) -> None:
+        """It was spawned at this instant at the latest: the clock that stamped a later one has been set back since."""
         with self._database.transaction() as db:
             db.execute(
-                "UPDATE incarnation SET state = 'dead', died_at_ms = ?, ending = 'not_started', progressed = 0"
-                " WHERE session = ? AND state = 'starting'",
-                (at_ms, session),
+                "UPDATE incarnation SET spawned_at_ms = ?1 WHERE session = ?2 AND number = ?3 AND state <> 'dead'"
+                " AND spawned_at_ms > ?1",
+                (at_ms, session, number),
+            )
+
+    def not_started(self, session: str, at_ms: int, *, runtime_down: bool = False) -> None:
+        """The start begun last came to nothing: nothing runs. Without one, nothing changes.
+
+        `runtime_down`: the runtime was to blame, not the session; it delays no later start.
+        """
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE incarnation SET state = 'dead', died_at_ms = ?, ending = 'not_started', progressed = 0,"
+                " intent = coalesce(?, intent) WHERE session = ? AND state = 'starting'",
+                (at_ms, "runtime" if runtime_down else None, session),
             )
 
     def intend_stop(self, session: str, number: int, intent: str, at_ms: int) -> None:
-        """Record why the host is about to stop it; the first reason stays."""
+        """Record why the host is about to stop it; the first reason that blames the container stays."""
         with self._database.transaction() as db:
             db.execute(
-                "UPDATE incarnation SET intent = ?, intended_at_ms = ?"
-                " WHERE session = ? AND number = ? AND state <> 'dead' AND intent IS NULL",
+                "UPDATE incarnation SET intent = ?, intended_at_ms = ? WHERE session = ? AND number = ?"
+                f" AND state <> 'dead' AND (intent IS NULL OR intent IN {_BLAMELESS})",
                 (intent, at_ms, session, number),
             )
 
@@ -118,13 +138,14 @@ class Incarnations:
         exit_code: int | None,
         exit_signal: int | None,
         progressed: bool,
+        oom: bool = False,
     ) -> None:
         """It is gone. The first record stays."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE incarnation SET state = 'dead', died_at_ms = ?, ending = ?, exit_code = ?, exit_signal = ?,"
-                " progressed = ? WHERE session = ? AND number = ? AND state <> 'dead'",
-                (at_ms, ending, exit_code, exit_signal, int(progressed), session, number),
+                " progressed = ?, oom = ? WHERE session = ? AND number = ? AND state <> 'dead'",
+                (at_ms, ending, exit_code, exit_signal, int(progressed), int(oom), session, number),
             )
 
     def latest(self, session: str) -> Incarnation | None:
@@ -143,11 +164,11 @@ class Incarnations:
         return tuple(_incarnation(row) for row in self._database.rows(sql))
 
     def deaths(self, session: str, *, limit: int = 16) -> tuple[Death, ...]:
-        """The latest deaths, oldest first. A stop that was no fault of the container is none."""
+        """The latest deaths, oldest first. A stop that was no fault of the container is none, nor a forgiven one."""
         rows = self._database.rows(
             "SELECT spawned_at_ms, died_at_ms, progressed FROM incarnation"
-            " WHERE session = ? AND state = 'dead' AND ending <> 'host_gone'"
-            " AND coalesce(intent, '') NOT IN ('StopIdle', 'shutdown') ORDER BY number DESC LIMIT ?",
+            " WHERE session = ? AND state = 'dead' AND ending <> 'host_gone' AND forgiven = 0"
+            f" AND coalesce(intent, '') NOT IN {_BLAMELESS} ORDER BY number DESC LIMIT ?",
             session,
             limit,
         )
@@ -156,6 +177,11 @@ class Incarnations:
             Death(spawned_at_ms=spawned, died_at_ms=died, progressed=bool(progressed))
             for spawned, died, progressed in reversed(typed)
         )
+
+    def forgive(self, session: str) -> None:
+        """The operator mended what made them die: none of the deaths so far delays the next start."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE incarnation SET forgiven = 1 WHERE session = ? AND state = 'dead'", (session,))
 
 
 def _incarnation(row: tuple[object, ...]) -> Incarnation:
@@ -175,4 +201,5 @@ def _incarnation(row: tuple[object, ...]) -> Incarnation:
         exit_signal=typed[11],
         ending=typed[12],
         progressed=None if typed[13] is None else bool(typed[13]),
+        oom=bool(typed[14]),
     )

@@ -115,4 +115,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         since_at_ms INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE incarnation ADD COLUMN oom INTEGER NOT NULL DEFAULT 0 CHECK (oom IN (0, 1));
+    """,
+    """
+    ALTER TABLE incarnation ADD COLUMN forgiven INTEGER NOT NULL DEFAULT 0 CHECK (forgiven IN (0, 1));
+    """,
 )

@@ -1,5 +1,6 @@
 """What is wrong with a session, what does it wait for, and which crons are parked?"""
 
+from collections.abc import Callable
 from typing import cast
 
 from attrs import frozen
@@ -43,8 +44,9 @@ class Parked:
 class Notes:
     """Faults, holds and parked crons in `turnkeel.db`."""
 
-    def __init__(self, database: StateDatabase) -> None:
+    def __init__(self, database: StateDatabase, redact: Callable[[str], str] = str) -> None:
         self._database = database
+        self._redact = redact
 
     def report_fault(self, session: str, subject: str, kind: str, detail: str, at_ms: int) -> None:
         """Keep it until it is cleared; the first sighting of the same kind stays."""
@@ -54,7 +56,7 @@ class Notes:
                 " ON CONFLICT (session, subject) DO UPDATE SET detail = excluded.detail,"
                 " last_at_ms = excluded.last_at_ms,"
                 " first_at_ms = iif(kind = excluded.kind, first_at_ms, excluded.first_at_ms), kind = excluded.kind",
-                (session, subject, kind, detail, at_ms, at_ms),
+                (session, subject, kind, self._redact(detail), at_ms, at_ms),
             )
 
     def clear_fault(self, session: str, subject: str) -> None:
@@ -74,6 +76,23 @@ class Notes:
         """A host begins: faults and holds of the one before are seen again, or gone. Parked crons stay."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM fault; DELETE FROM hold")
+
+    def clear_session(self, session: str) -> tuple[tuple[Fault, ...], tuple[Hold, ...]]:
+        """The operator says that the causes are mended: drop the faults and the hold of a session; returns them.
+
+        A host at work sees that they are gone and looks at once; what is still wrong it notes anew.
+        """
+        with self._database.transaction() as db:
+            faults = self.faults(session)
+            holds = tuple(hold for hold in self.holds() if hold.session == session)
+            db.execute("DELETE FROM fault WHERE session = ?", (session,))
+            db.execute("DELETE FROM hold WHERE session = ?", (session,))
+            return faults, holds
+
+    def noted(self) -> frozenset[str]:
+        """The sessions with a fault or a hold."""
+        rows = self._database.rows("SELECT session FROM fault UNION SELECT session FROM hold")
+        return frozenset(name for (name,) in cast("list[tuple[str]]", rows))
 
     def faults(self, session: str | None = None) -> tuple[Fault, ...]:
         """Of one session, or of all."""
@@ -117,7 +136,7 @@ class Notes:
                 "INSERT INTO parked (session, message_id, cron, reason, parked_at_ms) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (session, message_id) DO UPDATE SET cron = excluded.cron, reason = excluded.reason,"
                 " parked_at_ms = excluded.parked_at_ms WHERE cron <> excluded.cron",
-                (parked.session, parked.message_id, parked.cron, parked.reason, parked.parked_at_ms),
+                (parked.session, parked.message_id, parked.cron, self._redact(parked.reason), parked.parked_at_ms),
             )
             return db.changes() > 0
 

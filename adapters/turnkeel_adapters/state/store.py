@@ -1,5 +1,6 @@
 """All of `turnkeel.db`, by table family."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,14 +18,17 @@ FILE_NAME: Final = "turnkeel.db"
 
 
 class HostState:
-    """The host's own store. Reading commands open it with `read_only=True`: not a byte changes."""
+    """The host's own store. Reading commands open it with `read_only=True`: not a byte changes.
 
-    def __init__(self, data_dir: Path, *, read_only: bool = False) -> None:
+    `redact` takes the secrets out of every reason and detail before it is stored; payloads stay as they are.
+    """
+
+    def __init__(self, data_dir: Path, *, read_only: bool = False, redact: Callable[[str], str] = str) -> None:
         self.database = StateDatabase(data_dir / FILE_NAME, read_only=read_only)
         self.incarnations = Incarnations(self.database)
         self.charges = Charges(self.database)
-        self.dead = DeadRecords(self.database)
-        self.notes = Notes(self.database)
+        self.dead = DeadRecords(self.database, redact)
+        self.notes = Notes(self.database, redact)
         self.pauses = Pauses(self.database)
         self.journal = Journal(self.database)
         self.registry = Registry(self.database)

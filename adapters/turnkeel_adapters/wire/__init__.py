@@ -5,6 +5,7 @@ and may be left out when read.
 """
 
 import json
+from collections.abc import Iterable
 from types import UnionType
 from typing import TypeAlias, TypeVar, cast, get_type_hints, overload
 
@@ -16,7 +17,7 @@ from turnkeel_adapters.wire.faults import Refused, WireFault, describe
 from turnkeel_adapters.wire.strict import strict_converter, union_members
 from turnkeel_core import schedule
 
-__all__ = ["JsonValue", "WireFault", "dumps", "from_data", "loads", "parse_json", "to_data"]
+__all__ = ["JsonValue", "WireFault", "dumps", "dumps_all", "from_data", "loads", "parse_json", "to_data"]
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 
@@ -55,6 +56,11 @@ def from_data(data: JsonValue, cls: type[T] | UnionType, path: str = "") -> obje
 def dumps(record: AttrsInstance) -> str:
     """The record as one line of JSON, ASCII only, so that no pipe or store can spoil it."""
     return json.dumps(to_data(record))
+
+
+def dumps_all(records: Iterable[AttrsInstance]) -> str:
+    """The records as one line of JSON, a list."""
+    return json.dumps([to_data(record) for record in records])
 
 
 @overload

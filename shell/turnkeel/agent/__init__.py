@@ -3,6 +3,17 @@
 from turnkeel.agent.errors import AgentError, NoSession, NotInHand, UnsettledMessage
 from turnkeel.agent.kit import Agent
 from turnkeel.agent.message import Message
+from turnkeel_adapters.sessions.container_attachments import OutputRefused
 from turnkeel_adapters.sessions.container_side import ClaimLost, Routing
 
-__all__ = ["Agent", "AgentError", "ClaimLost", "Message", "NoSession", "NotInHand", "Routing", "UnsettledMessage"]
+__all__ = [
+    "Agent",
+    "AgentError",
+    "ClaimLost",
+    "Message",
+    "NoSession",
+    "NotInHand",
+    "OutputRefused",
+    "Routing",
+    "UnsettledMessage",
+]

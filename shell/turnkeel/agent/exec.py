@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from turnkeel.agent.errors import AgentError
 from turnkeel.agent.kit import Agent
@@ -16,8 +16,10 @@ from turnkeel.agent.message import Message
 from turnkeel.agent.program import ProgramEnd, ProgramRun
 from turnkeel.agent.start import CannotStart, start_program
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.sessions.container_attachments import OutputRefused
+from turnkeel_core import OutputPolicy
 
-_DEFAULT_OUTPUT_LIMIT = 1_048_576
+_DEFAULT_OUTPUT_LIMIT = OutputPolicy().output_limit_bytes
 _EPILOG = """A run that exits 0 answers the message with what it printed. Any other end leaves the message in hand and
 ends this command with 1 (127 or 126: the program is missing or cannot be run), so that the host tries it again."""
 
@@ -74,6 +76,8 @@ def exec_main(argv: Sequence[str]) -> int:
     try:
         order = parse_order(argv)
         with Agent.from_environment() as agent:
+            # What was typed here says more than what the host set for agents in general.
+            agent.limits = evolve(agent.limits, output_limit_bytes=order.output_limit)
             for message in agent.messages():
                 if code := _work_on(agent, message, order):
                     return code
@@ -134,7 +138,10 @@ def _work_on(agent: Agent, message: Message, order: ExecOrder) -> int:
         case Silence():
             agent.done(message)
         case Answer(text):
-            agent.reply(message, text)
+            try:
+                agent.reply(message, text)
+            except OutputRefused as refusal:
+                agent.fail(message, "output_limit", str(refusal))
         case GiveUp(reason, detail):
             agent.fail(message, reason, detail)
         case TryAgain(reason, detail, exit_code):

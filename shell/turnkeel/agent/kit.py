@@ -3,8 +3,8 @@
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -12,10 +12,12 @@ from typing import Literal, Self
 from turnkeel.agent.declared import Declarations
 from turnkeel.agent.errors import NotInHand, UnsettledMessage
 from turnkeel.agent.heartbeat import Heartbeat
+from turnkeel.agent.hiding import error_note
 from turnkeel.agent.intake import Intake
 from turnkeel.agent.log import report
 from turnkeel.agent.message import Message, message_of
-from turnkeel.agent.place import find_session_folder, read_incarnation
+from turnkeel.agent.outgoing import outgoing
+from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits
 from turnkeel.agent.stopping import StopRequest
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.container_side import (
@@ -26,6 +28,7 @@ from turnkeel_adapters.sessions.container_side import (
     Reply,
     Routing,
 )
+from turnkeel_core import OutputPolicy
 
 
 def wall_ms() -> int:
@@ -49,10 +52,12 @@ class Agent:
         beat_every_s: float = 1.0,
         handle_sigterm: bool = True,
         now_ms: Callable[[], int] = wall_ms,
+        limits: OutputPolicy = OutputPolicy(),
     ) -> None:
         """Open the session's files, drop claims of an earlier process, and start to beat."""
         self.folder = Path(folder).absolute()
         self.incarnation = incarnation
+        self.limits = limits
         self._now_ms = now_ms
         self._work: ClaimedWork | None = None
         self._routing: Routing | None = None
@@ -76,7 +81,7 @@ class Agent:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Open the session that the host named in the environment; raises NoSession."""
         folder = find_session_folder(environment, Path.cwd())
-        return cls(folder, incarnation=read_incarnation(environment))
+        return cls(folder, incarnation=read_incarnation(environment), limits=read_limits(environment))
 
     def __enter__(self) -> Self:
         return self
@@ -119,11 +124,16 @@ class Agent:
                 return None
             time.sleep(min(poll_s, left_s))
 
-    def reply(self, message: Message, text: str) -> None:
-        """Answer a message and settle it, in one transaction; raises ClaimLost, ValueError for an empty text."""
+    def reply(self, message: Message, text: str, attachments: Sequence[str | Path] = ()) -> None:
+        """Answer a message, with copies of these files, and settle it, in one transaction.
+
+        Raises ClaimLost, OutputRefused over a limit or for a file that is none, ValueError for an empty text. After a
+        refusal the message is still in hand.
+        """
         if not text:
             raise ValueError("the reply is empty: call done to settle a message without an answer")
-        self._settle(message, "completed", reply=Reply(text=text, in_reply_to=message.id, routing=message.routing))
+        reply = Reply(text=text, in_reply_to=message.id, routing=message.routing)
+        self._settle(message, "completed", reply=reply, paths=attachments)
 
     def done(self, message: Message) -> None:
         """Settle a message without an answer; raises ClaimLost."""
@@ -134,21 +144,26 @@ class Agent:
 
         To have it tried again, end the process with the message in hand instead.
         """
-        self._settle(message, "failed", note=ErrorNote(reason=reason, detail=detail))
+        self._settle(message, "failed", note=error_note(reason, detail))
 
     def note_attempt(self, message: Message, reason: str, detail: str = "") -> None:
         """Say why this attempt failed; the message stays in hand, and is tried again once the process ends."""
         with self._stop.shielded():
-            self._files.note_error(message.id, ErrorNote(reason=reason, detail=detail), self._now_ms())
+            self._files.note_error(message.id, error_note(reason, detail), self._now_ms())
 
-    def say(self, text: str) -> None:
-        """Send an extra text to where the message in hand, else the last one, came from, else to the session's chat."""
+    def say(self, text: str, attachments: Sequence[str | Path] = ()) -> None:
+        """Send an extra text to where the message in hand, else the last one, came from, else to the session's chat.
+
+        Raises as `reply` does.
+        """
         if not text:
             raise ValueError("there is nothing to say: the text is empty")
         in_hand = None if self._work is None else self._work.message.message_id
         with self._stop.shielded():
             routing = self._files.default_routing() if self._routing is None else self._routing
-            self._files.send(Reply(text=text, in_reply_to=in_hand, routing=routing), self._now_ms())
+            reply = Reply(text=text, in_reply_to=in_hand, routing=routing)
+            with outgoing(self.folder, reply, attachments, self.limits, self._now_ms()) as whole:
+                self._files.send(whole, self._now_ms())
 
     def progress(self) -> None:
         """Show that the work moves; cheap to call often (one write a second)."""
@@ -180,18 +195,21 @@ class Agent:
         outcome: Literal["completed", "failed"],
         reply: Reply | None = None,
         note: ErrorNote | None = None,
+        paths: Sequence[str | Path] = (),
     ) -> None:
         work = self._work
         if work is None or work.message.message_id != message.id:
             raise NotInHand(f"message {message.id} is not in hand: it is settled already, or was never taken here")
-        with self._stop.shielded():
+        with self._stop.shielded(), ExitStack() as held:
+            if reply is not None:
+                reply = held.enter_context(outgoing(self.folder, reply, paths, self.limits, self._now_ms()))
             self._files.settle(work, outcome, reply, self._now_ms(), note)
             self._work = None
 
     def _note_crash(self, error: Exception) -> None:
         if self._work is None or isinstance(error, ClaimLost):
             return
-        note = ErrorNote(reason=type(error).__name__, detail="".join(traceback.format_exception(error)))
+        note = error_note(type(error).__name__, "".join(traceback.format_exception(error)))
         try:
             self._files.note_error(self._work.message.message_id, note, self._now_ms())
         except SessionFault as fault:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from turnkeel.agent.errors import NoSession
+from turnkeel_core import OutputPolicy
 
 SESSION_DIR = "TURNKEEL_SESSION_DIR"
 INCARNATION = "TURNKEEL_INCARNATION"
+OUTPUT_LIMIT = "TURNKEEL_OUTPUT_LIMIT"
+ATTACHMENT_LIMIT = "TURNKEEL_ATTACHMENT_LIMIT"
 _MOUNTED_AT = Path("/workspace")
 
 
@@ -28,9 +31,23 @@ def find_session_folder(environment: Mapping[str, str], cwd: Path, mounted_at: P
 
 def read_incarnation(environment: Mapping[str, str]) -> int | None:
     """Return TURNKEEL_INCARNATION, None if it is not set; raises NoSession if it is no number."""
-    text = environment.get(INCARNATION)
+    return _number(environment, INCARNATION)
+
+
+def read_limits(environment: Mapping[str, str]) -> OutputPolicy:
+    """Return the limits of a reply that the host set, the defaults where it set none; raises NoSession."""
+    usual = OutputPolicy()
+    text, attachments = _number(environment, OUTPUT_LIMIT), _number(environment, ATTACHMENT_LIMIT)
+    return OutputPolicy(
+        output_limit_bytes=usual.output_limit_bytes if not text else text,
+        attachment_limit_bytes=usual.attachment_limit_bytes if attachments is None else attachments,
+    )
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name)
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        raise NoSession(f"{INCARNATION} is {text[:40]!r}, not a number: it is the host's to set, do not change it")
+        raise NoSession(f"{name} is {text[:40]!r}, not a number: it is the host's to set, do not change it")
     return int(text)

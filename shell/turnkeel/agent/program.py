@@ -85,7 +85,7 @@ class ProgramRun:
             how="flooded" if how == "ended" and self._is_flooded() else how,
             status=self._process.returncode,
             output=bytes(self._output),
-            stderr_end=self._stderr_end.decode(errors="replace"),
+            stderr_end=_whole_lines(self._stderr_end).decode(errors="replace"),
         )
 
     def _pump(self, until_s: float) -> PumpEnd:
@@ -184,3 +184,9 @@ def _open_pidfd(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:  # an old kernel or a strict sandbox: the exit is then found by asking
         return None
+
+
+def _whole_lines(end: bytes) -> bytes:
+    """Without the line that was cut: the rest of a secret is no longer known as one."""
+    _, line_end, rest = end.partition(b"\n")
+    return rest if len(end) == _STDERR_KEPT and line_end else end

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Final, cast
 
 from cyclopts import App, CycloptsError
@@ -21,6 +22,10 @@ _EPILOGUE: Final = (
 
 def run_command_line(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; an expected failure is one line on standard error."""
+    return copy_context().run(_run_and_tell, argv)  # what it learns of secrets is forgotten with it
+
+
+def _run_and_tell(argv: Sequence[str]) -> int:
     _tolerate_any_text()
     try:
         code = _run(list(argv))
@@ -81,8 +86,11 @@ def _agent_exec(argv: list[str]) -> int:
 
 
 def _tell(line: str) -> None:
+    # Imported where something went wrong already: a command that works does not pay for it.
+    from turnkeel.cli.hiding import hidden
+
     try:
-        print(f"turnkeel: {line}", file=sys.stderr)
+        print(f"turnkeel: {hidden(line)}", file=sys.stderr)
     except OSError:
         return  # nobody listens
 

@@ -5,16 +5,20 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from turnkeel import __version__
-from turnkeel.cli.launch import ProcessLauncher
-from turnkeel.host.events import HostEvent
+from turnkeel.cli.launch import ContainerLauncher, ProcessLauncher, log_path
+from turnkeel.events import HostEvent
 from turnkeel.host.host import Host
-from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.ports import HostPolicies, HostPorts, Launcher
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.config.zones import resolve_zone
+from turnkeel_adapters.runners.oci import ContainerRunner
 from turnkeel_adapters.runners.process import ProcessRunner
+from turnkeel_adapters.secrets import known_secrets
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
@@ -22,6 +26,9 @@ from turnkeel_adapters.system.doorbell import Doorbell
 from turnkeel_adapters.system.executor import ThreadExecutor
 from turnkeel_adapters.system.install import install_id
 from turnkeel_adapters.system.lock import DataLock
+from turnkeel_core import redact, redactions_of
+
+RUN_DIR: Final = "run"
 
 
 @contextmanager
@@ -33,15 +40,11 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / "v2-sessions").mkdir(exist_ok=True)
     clock = SystemClock()
-    with DataLock(data_dir, started_at_ms=clock.read().wall_ms, version=__version__), HostState(data_dir) as state:
+    lock = DataLock(data_dir, started_at_ms=clock.read().wall_ms, version=__version__)
+    with lock, open_state(data_dir, config) as state:
         executor = ThreadExecutor(config.host.worker_threads)
-        runner = ProcessRunner(
-            install_id=install_id(data_dir),
-            now_ms=lambda: clock.read().wall_ms,
-            log_max_bytes=config.host.log_max_bytes,
-            log_keep=config.host.log_keep,
-        )
-        sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms)
+        runner = runner_of(config, data_dir, lambda: clock.read().wall_ms)
+        sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms, output=config.output)
         try:
             yield Host(
                 HostPorts(
@@ -50,13 +53,7 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
                     runner=runner,
                     sessions=sessions,
                     state=state,
-                    launcher=ProcessLauncher(
-                        data_dir=data_dir,
-                        sessions=sessions,
-                        agent=config.agent,
-                        directory=Path.cwd(),
-                        environ=dict(os.environ),
-                    ),
+                    launcher=launcher_of(config, data_dir, sessions),
                     doorbell=Doorbell(data_dir),
                     zone=resolve_zone(config, os.environ)[1],
                     random_permille=lambda: secrets.randbelow(1001),
@@ -70,9 +67,57 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
             runner.close()
 
 
+def open_state(data_dir: Path, config: HostConfig) -> HostState:
+    """The host's store, which keeps this configuration's secrets out of every reason."""
+    known = redactions_of(known_secrets(config, os.environ).values)
+    return HostState(data_dir, redact=partial(redact, redactions=known))
+
+
+def runner_of(config: HostConfig, data_dir: Path, now_ms: Callable[[], int]) -> ProcessRunner | ContainerRunner:
+    """What agents run in."""
+    known = redactions_of(known_secrets(config, os.environ).values)
+    if config.container is not None:
+        return ContainerRunner(
+            install_id=install_id(data_dir),
+            settings=config.container.settings,
+            groups=dict(config.container.groups),
+            now_ms=now_ms,
+            limits=config.runtime,
+            log_path=lambda session: log_path(data_dir, session),
+            redactions=known,
+        )
+    return ProcessRunner(
+        install_id=install_id(data_dir),
+        now_ms=now_ms,
+        log_max_bytes=config.host.log_max_bytes,
+        log_keep=config.host.log_keep,
+        run_dir=data_dir / RUN_DIR,
+        orphan_limit_ms=config.host.orphan_limit_ms,
+        redactions=known,
+    )
+
+
+def launcher_of(config: HostConfig, data_dir: Path, sessions: FileSessions) -> Launcher:
+    """What says how they are started."""
+    environ = dict(os.environ)
+    if config.container is not None:
+        return ContainerLauncher(
+            data_dir=data_dir, sessions=sessions, agent=config.agent, container=config.container, environ=environ
+        )
+    return ProcessLauncher(
+        data_dir=data_dir, sessions=sessions, agent=config.agent, directory=Path.cwd(), environ=environ
+    )
+
+
 def policies_of(config: HostConfig) -> HostPolicies:
     """The limits that a configuration sets."""
-    return HostPolicies(sweep=config.sweep, start=config.start, suspend=config.suspend, host=config.host)
+    return HostPolicies(
+        sweep=config.sweep,
+        start=config.start,
+        suspend=config.suspend,
+        adoption=config.adoption,
+        host=config.host,
+    )
 
 
 def new_message_id(prefix: str = "msg") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from turnkeel.cli.errors import FAILED
+from turnkeel.cli.hiding import learn
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.place import data_dir_of
 from turnkeel.cli.reading import Reading, open_reading
@@ -40,9 +41,10 @@ class DataFindings:
 def check(data: Path | None = None, *, config: Path | None = None, explain: bool = False, json: bool = False) -> int:
     """Check both; ConfigFault names everything that is wrong with the file. 1 if something else is wrong."""
     settings = load_config(config)
+    unread = learn(settings)
     zone_name, _ = resolve_zone(settings, os.environ)
     found = _data_findings(data)
-    findings = (*_agent_findings(settings), *found.findings)
+    findings = (*_agent_findings(settings), *_secret_findings(unread), *found.findings)
     if json:
         lines = [asdict(line) for line in explain_config(settings, config)] if explain else None
         print_json(_document(config, zone_name, found, findings, lines))
@@ -53,9 +55,15 @@ def check(data: Path | None = None, *, config: Path | None = None, explain: bool
 
 def _agent_findings(settings: HostConfig) -> tuple[Finding, ...]:
     argv = settings.agent.argv
+    if settings.container is not None:
+        return ()  # the program is one of the image's; `doctor` starts a container and looks
     if not argv or shutil.which(argv[0]) is not None:
         return ()
     return (Finding(subject="agent", problem=f"the program {argv[0]!r} is not found, or may not be run, by this user"),)
+
+
+def _secret_findings(unread: tuple[str, ...]) -> tuple[Finding, ...]:
+    return tuple(Finding(subject="secret file", problem=f"{text}: what is in it cannot be hidden") for text in unread)
 
 
 def _data_findings(option: Path | None) -> DataFindings:

@@ -79,7 +79,7 @@ def show(
     after: Annotated[int | None, Parameter(help="Go on after this seq.", show_default=False)] = None,
     json: Json = False,
 ) -> int:
-    """Show a conversation and what became of each message."""
+    """Show a conversation and what became of each message. What has the form of a key or password is not shown."""
     from turnkeel.cli.show import show as command
 
     return command(session, data, limit=limit, after=after, json=json)
@@ -152,7 +152,10 @@ def check(
 
 
 def doctor(*, data: Data = None, config: Config = None, agent: Agent = None, json: Json = False) -> int:
-    """Check this machine and the data directory. Reads only, but for a small folder it writes there and removes."""
+    """Check this machine and the data directory, where it writes a small folder and removes it.
+
+    With [container] it also starts one container as a session would, and removes that.
+    """
     from turnkeel.cli.doctor import doctor as command
 
     return command(data, config=config, agent=agent, json=json)

@@ -1,10 +1,14 @@
 """What can be typed to hold sessions back, and to end them? Each command loads its own module when it is called."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
 
 from turnkeel.cli.options import Data, Every, OneSession, Session
+
+KnownOnes: TypeAlias = Annotated[
+    bool, Parameter(name="--all", negative="", help="Every session with a fault or a wait.")
+]
 
 
 def pause(
@@ -28,7 +32,7 @@ def resume(session: OneSession = None, /, *, every: Every = False, data: Data = 
     return command(session, data, every=every)
 
 
-session_app = App(name="session", help="Close a session, open it again, or delete it for good.")
+session_app = App(name="session", help="Close a session, open it again, clear its faults, or delete it for good.")
 
 
 @session_app.command(name="close")
@@ -45,6 +49,14 @@ def session_open(session: Session, /, *, data: Data = None) -> int:
     from turnkeel.cli.session import reopen as command
 
     return command(session, data)
+
+
+@session_app.command(name="clear")
+def session_clear(session: OneSession = None, /, *, every: KnownOnes = False, data: Data = None) -> int:
+    """Say that what was wrong with a session is mended: its faults are dropped and it is looked at again at once."""
+    from turnkeel.cli.session_clear import clear as command
+
+    return command(session, data, every=every)
 
 
 @session_app.command(name="delete")

@@ -13,14 +13,17 @@ from turnkeel_core import (
     LeaveAlone,
     NoContainer,
     OpenMessage,
+    RunLater,
     SpawnLater,
     SpawnSnapshot,
     StuckSnapshot,
     SweepPolicy,
+    decide_run,
     decide_spawn,
     decide_stuck_action,
 )
 from turnkeel_core.sweep_charges import due_messages
+from turnkeel_core.sweep_plan import runs_of
 
 State: TypeAlias = Literal["running", "starting", "paused", "waiting", "due", "idle", "faulty", "closed"]
 
@@ -147,6 +150,9 @@ def _due(counted: Condition, view: View, hold: Hold | None, policy: SweepPolicy)
     if isinstance(spawn, SpawnLater):
         since = max(death.died_at_ms for death in deaths)
         return evolve(counted, state="waiting", reason="backoff", since_at_ms=since, until_at_ms=spawn.at_ms)
+    run = decide_run(runs_of(view.snapshot), policy.limit)
+    if isinstance(run, RunLater):
+        return evolve(counted, state="waiting", reason="rate", until_at_ms=run.at_ms)
     return evolve(counted, state="due", since_at_ms=counted.oldest_due_at_ms)
 
 

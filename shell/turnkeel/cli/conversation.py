@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from turnkeel.cli.assemble import new_message_id
+from turnkeel.cli.hiding import hidden
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.error_notes import read_error_note
 from turnkeel_adapters.sessions.records import NewMessage, OutboundMessage
@@ -55,7 +56,7 @@ class Conversation:
                 except SessionFault:
                     seen, settled, failed = None, False, None  # busy, or just being mended by the host: look again
                 if failed is not None:
-                    print(f"turnkeel: no answer: {failed}", file=sys.stderr)
+                    print(f"turnkeel: no answer: {hidden(failed)}", file=sys.stderr)
                     return False
             if settled:
                 return True

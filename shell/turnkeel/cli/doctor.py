@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import asdict, evolve
 
+from turnkeel.cli.doctor_container import check_containers
 from turnkeel.cli.doctor_data import (
     check_database,
     check_directory,
@@ -26,6 +27,7 @@ from turnkeel.cli.doctor_machine import (
 )
 from turnkeel.cli.doctor_records import Checked, fail, ok
 from turnkeel.cli.errors import FAILED, WrongUsage
+from turnkeel.cli.hiding import learn
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.place import data_dir_of
 from turnkeel_adapters.config import ConfigFault, HostConfig, load_config
@@ -36,6 +38,7 @@ def doctor(data: Path | None, *, config: Path | None, agent: str | None, json: b
     data_dir = data_dir_of(data)
     settings, configured = _settings(config, agent)
     found = [configured, *(_carefully(subject, check) for subject, check in _checks(data_dir, settings))]
+    found += _containers(settings, data_dir)
     failed = sum(one.level == "FAIL" for one in found)
     warned = sum(one.level == "warn" for one in found)
     if json:
@@ -55,9 +58,7 @@ def _checks(data_dir: Path, settings: HostConfig) -> tuple[tuple[str, Callable[[
         ("clock", check_clock),
         ("time zone", lambda: check_zone(settings, os.environ)),
         ("open files", check_files_limit),
-        ("agent", lambda: check_agent(settings, os.environ, Path.cwd())),
-        ("docker", lambda: check_runtime("docker")),
-        ("podman", lambda: check_runtime("podman")),
+        *(_agent_checks(settings) if settings.container is None else ()),
         ("data directory", lambda: check_directory(data_dir)),
         ("file system", lambda: check_file_system(data_dir)),
         ("free space", lambda: check_space(data_dir)),
@@ -67,18 +68,40 @@ def _checks(data_dir: Path, settings: HostConfig) -> tuple[tuple[str, Callable[[
     )
 
 
+def _agent_checks(settings: HostConfig) -> tuple[tuple[str, Callable[[], Checked]], ...]:
+    return (
+        ("agent", lambda: check_agent(settings, os.environ, Path.cwd())),
+        ("docker", lambda: check_runtime("docker")),
+        ("podman", lambda: check_runtime("podman")),
+    )
+
+
+def _containers(settings: HostConfig, data_dir: Path) -> tuple[Checked, ...]:
+    if settings.container is None:
+        return ()
+    try:
+        return check_containers(settings, settings.container, data_dir, os.environ)
+    except Exception as error:
+        return (_broken("containers", error),)
+
+
 def _carefully(subject: str, check: Callable[[], Checked]) -> Checked:
     """A check that breaks says so in its line: the others are wanted all the same."""
     try:
         return check()
     except Exception as error:
-        seen = f"could not be checked: {type(error).__name__}: {error}"
-        return fail(subject, seen, "mend that, or report it as a fault")
+        return _broken(subject, error)
+
+
+def _broken(subject: str, error: Exception) -> Checked:
+    seen = f"could not be checked: {type(error).__name__}: {error}"
+    return fail(subject, seen, "mend that, or report it as a fault")
 
 
 def _settings(config: Path | None, agent: str | None) -> tuple[HostConfig, Checked]:
     try:
         settings = load_config(config)
+        learn(settings)
     except (ConfigFault, OSError) as error:
         wrong = fail("configuration", str(error), "`turnkeel check --explain` shows every setting")
         return _with_agent(HostConfig(), agent), wrong

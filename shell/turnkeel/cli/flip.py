@@ -1,5 +1,6 @@
 """What happens next if nothing else happens, and what would prevent it? In words."""
 
+from turnkeel.cli.held import WAITS
 from turnkeel.cli.render import render_duration
 from turnkeel_core import ContainerUnknown, Explanation, HoldWake, StopContainer, SweepPlan, SweepSnapshot, Wake
 
@@ -25,6 +26,9 @@ def now_in_words(seen: SweepSnapshot, plan: SweepPlan, why: Explanation, *, host
                 return f"{by} stop container {incarnation}: {type(because).__name__}"
             case HoldWake(reason, None, due):
                 return f"{len(due)} due, no start yet: {reason}"
+            case HoldWake("rate", until_ms, due) if until_ms is not None:
+                away = render_duration(max(0, until_ms - seen.now_ms))
+                return f"{len(due)} due, no start yet: {WAITS['rate']}; the next run may begin in {away}"
             case _:
                 continue
     if isinstance(seen.container, ContainerUnknown):

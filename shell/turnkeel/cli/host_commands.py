@@ -14,8 +14,9 @@ from attrs import evolve
 
 from turnkeel.cli.assemble import open_host
 from turnkeel.cli.conversation import Conversation
+from turnkeel.cli.hiding import learn
 from turnkeel.cli.report import LogFormat, Reporter
-from turnkeel.host.events import HostEvent
+from turnkeel.events import HostEvent
 from turnkeel.host.host import Host, RunSummary
 from turnkeel_adapters.config.load import load_config
 from turnkeel_adapters.config.records import HostConfig
@@ -90,13 +91,15 @@ def chat(
 
 
 def config_for(config: Path | None, agent: str | None, agent_runner: str | None) -> HostConfig:
-    """The configuration, with the agent named on the command line if one is."""
+    """The configuration, with the agent named on the command line if one is; its secrets are hidden from now on."""
     settings = load_config(config)
+    for unread in learn(settings):
+        print(f"turnkeel: {unread}: what is in it cannot be hidden", file=sys.stderr)
     if agent is not None and agent_runner is not None:
         raise UsageError("give --agent (any program) or --agent-runner (speaks the session contract), not both")
     command = agent if agent_runner is None else agent_runner
     if command is None:
-        if not settings.agent.argv:
+        if not settings.agent.argv and settings.container is None:
             raise UsageError("no agent: give --agent CMD, --agent-runner CMD, or [agent] command in the configuration")
         return settings
     try:
@@ -105,7 +108,10 @@ def config_for(config: Path | None, agent: str | None, agent_runner: str | None)
         raise UsageError(f"the agent command {command!r} cannot be split into words: {error}") from error
     if not argv:
         raise UsageError("the agent command is empty: name a program")
-    _require_program(argv[0], settings)
+    if settings.container is None:
+        _require_program(argv[0], settings)
+    elif all(one.command for one in settings.container.all()):
+        raise UsageError("[container] command says what is started in the image: leave it out, or --agent")
     return evolve(settings, agent=evolve(settings.agent, argv=argv, speaks_contract=agent_runner is not None))
 
 

@@ -1,4 +1,4 @@
-"""How is a session's agent started as a process of this machine?"""
+"""How is a session's agent started: as a process of this machine, or in a container?"""
 
 import importlib.metadata
 import os
@@ -12,9 +12,11 @@ from attrs import frozen
 import turnkeel
 import turnkeel_adapters
 import turnkeel_core
-from turnkeel_adapters.config.records import AgentConfig
+from turnkeel_adapters.config.records import AgentConfig, ContainerConfig
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.environment import compose_environment
+from turnkeel_adapters.runners.oci.argv import group_of
+from turnkeel_adapters.runners.oci.settings import ContainerSettings
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.collection import FileSessions
 
@@ -47,6 +49,7 @@ class ProcessLauncher:
             "TURNKEEL_SESSION": session,
             "TURNKEEL_SESSION_DIR": str(folder),
             "TURNKEEL_INCARNATION": str(incarnation),
+            **_limits(self.agent),
         }
         extra = {**_import_path(), **dict(self.agent.environment), **facts}
         return SpawnOrder(
@@ -55,8 +58,12 @@ class ProcessLauncher:
             folder=folder,
             argv=self._argv(),
             environment=compose_environment(self.environ, self.agent.pass_environment, extra),
-            log_path=self.data_dir / LOG_DIR / f"{session}.log",
+            log_path=self.log_path(session),
         )
+
+    def log_path(self, session: str) -> Path:
+        """The file in which the output of the session's agents is kept."""
+        return log_path(self.data_dir, session)
 
     def _argv(self) -> tuple[str, ...]:
         argv = self.agent.argv
@@ -70,13 +77,71 @@ class ProcessLauncher:
         return argv if self.agent.speaks_contract else (*self._wrapper(), "--", *argv)
 
     def _wrapper(self) -> tuple[str, ...]:
-        options = ["--directory", str(self.directory), "--output-limit", str(self.agent.output_limit_bytes)]
-        if self.agent.allow_empty:
-            options.append("--allow-empty")
-        if self.agent.timeout_s is not None:
-            options += ["--timeout", str(self.agent.timeout_s)]
-        # -P: the session folder is the working directory, and an agent can write to it; nothing is imported from it.
-        return (sys.executable, "-P", "-m", "turnkeel.agent", "exec", *options)
+        return wrapper(sys.executable, self.agent, "--directory", str(self.directory))
+
+
+@frozen(kw_only=True)
+class ContainerLauncher:
+    """Composes the order for one incarnation in a container: nothing of this machine's PATH or interpreter goes in.
+
+    A program that does not speak the session contract is wrapped by `agent exec`, run by the image's own Python. No
+    command at all leaves it to the image what is started.
+    """
+
+    data_dir: Path
+    sessions: FileSessions
+    agent: AgentConfig
+    container: ContainerConfig
+    environ: Mapping[str, str]
+
+    def order(self, session: str, incarnation: int) -> SpawnOrder:
+        """The order for `session`'s container number `incarnation`."""
+        folder = self.sessions.store(session).folder.absolute()  # a mount needs the whole path
+        self.sessions.complete(session)
+        facts = {"TURNKEEL_SESSION": session, "TURNKEEL_INCARNATION": str(incarnation), **_limits(self.agent)}
+        return SpawnOrder(
+            session=session,
+            incarnation=incarnation,
+            folder=folder,
+            argv=container_argv(self.agent, self.container.of(group_of(session))),
+            environment=compose_environment(self.environ, ("TZ",), facts),
+            log_path=self.log_path(session),
+        )
+
+    def log_path(self, session: str) -> Path:
+        """The file in which the end of the output of the session's containers is kept."""
+        return log_path(self.data_dir, session)
+
+
+def container_argv(agent: AgentConfig, settings: ContainerSettings) -> tuple[str, ...]:
+    """What is started in the image; empty: whatever the image says."""
+    if settings.command or not agent.argv:
+        return settings.command
+    return agent.argv if agent.speaks_contract else (*wrapper(settings.python, agent), "--", *agent.argv)
+
+
+def wrapper(python: str, agent: AgentConfig, *more: str) -> tuple[str, ...]:
+    """`agent exec` as far as the command that it runs."""
+    options = [*more, "--output-limit", str(agent.output_limit_bytes)]
+    if agent.allow_empty:
+        options.append("--allow-empty")
+    if agent.timeout_s is not None:
+        options += ["--timeout", str(agent.timeout_s)]
+    # -P: the session folder is the working directory, and an agent can write to it; nothing is imported from it.
+    return (python, "-P", "-m", "turnkeel.agent", "exec", *options)
+
+
+def log_path(data_dir: Path, session: str) -> Path:
+    """Where a session's log lies."""
+    return data_dir / LOG_DIR / f"{session}.log"
+
+
+def _limits(agent: AgentConfig) -> dict[str, str]:
+    """What the agent's side refuses by itself, before the host would."""
+    return {
+        "TURNKEEL_OUTPUT_LIMIT": str(agent.output_limit_bytes),
+        "TURNKEEL_ATTACHMENT_LIMIT": str(agent.attachment_limit_bytes),
+    }
 
 
 def _import_path() -> dict[str, str]:

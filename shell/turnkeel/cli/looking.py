@@ -4,17 +4,19 @@ import os
 from collections.abc import Callable
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from turnkeel.cli.errors import CommandFailed
 from turnkeel.cli.reading import Reading, patiently
-from turnkeel.host.events import HostEvent
+from turnkeel.events import HostEvent
 from turnkeel.host.look import Situation, View, look
 from turnkeel.host.ports import HostPorts, Runner
 from turnkeel.host.ports import Sessions as SessionsPort
 from turnkeel_adapters.runners.errors import RunnerError
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, SpawnOrder, StopOutcome, Unknown
+from turnkeel_adapters.sessions.evidence import running_facts
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.incarnations import Ending, Incarnations
 from turnkeel_adapters.state.store import HostState
@@ -23,7 +25,9 @@ from turnkeel_adapters.system.doorbell import Doorbell
 from turnkeel_adapters.system.executor import InlineExecutor
 from turnkeel_adapters.system.install import INSTALL_ID_NAME, InstallIdUnreadable, install_id
 from turnkeel_adapters.system.lock import Holder
-from turnkeel_core import StuckSnapshot
+
+if TYPE_CHECKING:
+    from turnkeel.cli.seen_containers import SeenContainers
 
 
 class Looker:
@@ -43,25 +47,31 @@ class Looker:
 
 
 class SeenProcesses:
-    """A runner that only looks, once: the processes of this install that this user can see."""
+    """A runner that only looks: at the processes of this install that this user can see, and at containers."""
 
     def __init__(self, data_dir: Path, host: Holder | None) -> None:
         self._data_dir = data_dir
         self._host = host
         self._running: frozenset[tuple[str, int]] | None = None
         self._blind: str | None = None
+        self._containers: SeenContainers | None = None
 
     def look(self, handle: Handle) -> LookOutcome:
         """Does it run? Unknown where this user could not see it."""
+        now_ms = SystemClock().read().wall_ms
+        if handle.runtime != "process":
+            # Loaded only where it is needed: `turnkeel status` is quick.
+            from turnkeel.cli.seen_containers import SeenContainers
+
+            self._containers = self._containers or SeenContainers()
+            return self._containers.look(handle, now_ms)
         if self._running is None:
             self._running, self._blind = self._see()
         if (handle.session, handle.incarnation) in self._running:
             return Alive()
-        if handle.runtime != "process":
-            return Unknown(reason=f"this command cannot ask the runtime {handle.runtime}")
         if self._blind is not None:
             return Unknown(reason=self._blind)
-        return Ended(exit_code=None, signal=None, ended_at_ms=SystemClock().read().wall_ms)
+        return Ended(exit_code=None, signal=None, ended_at_ms=now_ms)
 
     def any_running(self) -> bool:
         """Does any container of this install run?"""
@@ -86,6 +96,14 @@ class SeenProcesses:
     def list_own(self) -> tuple[Handle, ...]:
         """Nothing is this command's own."""
         return ()
+
+    def adopt(self, handle: Handle, log_path: Path) -> None:
+        """Refuse."""
+        raise RunnerError(f"a reading command takes over nothing ({handle.session}, {log_path})")
+
+    def trouble(self) -> str | None:
+        """None: each look says for itself what it could not see."""
+        return None
 
     def forget(self, handle: Handle) -> None:
         """Nothing is remembered."""
@@ -144,17 +162,8 @@ def ports_for(
 
 def assume_running(view: View) -> View:
     """The same session, taken as running in a container of unknown age: all evidence counts (DESIGN §4.1)."""
-    files, reading = view.store.signature(), view.reading
-    container = StuckSnapshot(
-        now_ms=view.snapshot.now_ms,
-        heartbeat_at_ms=files.heartbeat_at_ms,
-        claims=reading.claims,
-        tool=reading.tool,
-        outbound_at_ms=None if files.outbound is None else files.outbound.mtime_ns // 1_000_000,
-        progress_at_ms=reading.progress_at_ms,
-        waiting=reading.waiting,
-        last_activity_at_ms=reading.progress_at_ms,
-    )
+    now_ms, files = view.snapshot.now_ms, view.store.signature()
+    container = running_facts(now_ms, None, view.reading, files)
     return evolve(view, snapshot=evolve(view.snapshot, container=container))
 
 
@@ -174,6 +183,7 @@ class _FixedIncarnations(Incarnations):
         exit_code: int | None,
         exit_signal: int | None,
         progressed: bool,
+        oom: bool = False,
     ) -> None:
         return
 
@@ -181,6 +191,9 @@ class _FixedIncarnations(Incarnations):
 class _NoLauncher:
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         raise RunnerError(f"this command starts no container ({session}, {incarnation})")
+
+    def log_path(self, session: str) -> Path:
+        return Path("logs") / f"{session}.log"
 
 
 def _silent(event: HostEvent) -> None:

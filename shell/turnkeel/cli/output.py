@@ -5,14 +5,15 @@ import sys
 from collections.abc import Sequence
 from typing import Final, cast
 
+from turnkeel.cli.hiding import hidden, hidden_data, redactions
 from turnkeel_adapters.timestamps import iso_utc
 
 _COUNT_MS: Final = 2**53
 
 
 def print_json(document: dict[str, object]) -> None:
-    """One JSON document, ASCII only; every `at_ms` and `x_at_ms` has an `at`, `x_at` in ISO 8601 beside it."""
-    print(json.dumps(with_iso(document), indent=2))
+    """One JSON document, ASCII only, without secrets; every `x_at_ms` has an `x_at` in ISO 8601 beside it."""
+    print(json.dumps(hidden_data(with_iso(document), redactions()), indent=2))
 
 
 def with_iso(value: object) -> object:
@@ -53,13 +54,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def flat(text: str) -> str:
-    """The text on one line, without control characters: what an agent wrote must not steer the terminal."""
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
+    """The text on one line, without secrets and control characters: what an agent wrote must not steer the terminal."""
+    return "".join(char if char.isprintable() else _escape(char) for char in hidden(text))
 
 
 def safe(text: str) -> str:
-    """The text without control characters, save its line ends and tabs."""
-    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+    """The text without secrets and control characters, save its line ends and tabs."""
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in hidden(text))
 
 
 def _escape(char: str) -> str:

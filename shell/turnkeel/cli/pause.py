@@ -19,7 +19,7 @@ from turnkeel_adapters.system.doorbell import ring
 
 def pause(session: str | None, data: Path | None, *, every: bool, reason: str | None) -> int:
     """Pause one session, or all; again changes nothing but the reason. CommandFailed if there is no such session."""
-    data_dir, name = existing_data_dir(data), _chosen(session, every)
+    data_dir, name = existing_data_dir(data), chosen(session, every)
     with open_state(data_dir) as state:
         if name is not None:
             require_known(data_dir, state, name)
@@ -33,7 +33,7 @@ def pause(session: str | None, data: Path | None, *, every: bool, reason: str | 
 
 def resume(session: str | None, data: Path | None, *, every: bool) -> int:
     """End the pause of one session, or the one of all. CommandFailed if there is no such session."""
-    data_dir, name = existing_data_dir(data), _chosen(session, every)
+    data_dir, name = existing_data_dir(data), chosen(session, every)
     with open_state(data_dir) as state:
         ended = state.pauses.resume(name)
         if name is not None and not ended:
@@ -80,7 +80,8 @@ def _is_claimed(reading: Reading, name: str) -> bool:
         return True  # what cannot be read may be just being written
 
 
-def _chosen(session: str | None, every: bool) -> str | None:
+def chosen(session: str | None, every: bool) -> str | None:
+    """The session that is meant, None for all; WrongUsage for neither or both."""
     if (session is None) != every:
         raise WrongUsage("name a session, or give --all for every one (not both)")
     return None if session is None else str(SessionName.parse(session))

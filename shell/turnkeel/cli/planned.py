@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from turnkeel.cli.hiding import learn
 from turnkeel.cli.looking import Looker, assume_running
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.host.look import View
@@ -28,6 +29,7 @@ class LimitsOf:
 
     def __init__(self, config: Path | None) -> None:
         self.config: HostConfig = load_config(config)
+        learn(self.config)
         self.zone: tzinfo = resolve_zone(self.config, os.environ)[1]
         self._file = config
 

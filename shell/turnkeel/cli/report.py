@@ -6,7 +6,9 @@ from typing import Literal, TextIO, TypeAlias
 
 import structlog
 
-from turnkeel.host.events import (
+from turnkeel.cli.hiding import hidden_data, redactions
+from turnkeel.events import (
+    Adopted,
     Charged,
     Died,
     FaultCleared,
@@ -21,6 +23,7 @@ from turnkeel.host.events import (
     Resumed,
     Settled,
     Stopping,
+    StrayStopped,
     WakeFailed,
     Woke,
 )
@@ -35,25 +38,28 @@ from turnkeel_core import (
     LeaveAlone,
     StopIdle,
     StuckAction,
+    redact,
 )
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
 class Reporter:
-    """Writes each event as one line; called from the loop and from worker threads."""
+    """Writes each event as one line, without the secrets known when it was made; called from any thread."""
 
     def __init__(self, stream: TextIO | None = None, log_format: LogFormat = "text") -> None:
         self._stream = sys.stderr if stream is None else stream
+        self._redactions = redactions()
         self._json = structlog.processors.JSONRenderer(sort_keys=True) if log_format == "json" else None
 
     def __call__(self, event: HostEvent) -> None:
         """Write it; a closed stream loses the line, never the host."""
         now = datetime.now().astimezone()
         if self._json is None:
-            line = f"{now:%H:%M:%S} {describe(event)}"
+            line = f"{now:%H:%M:%S} {redact(describe(event), self._redactions)}"
         else:
-            fields = {"event": type(event).__name__, "at": now.isoformat(), "what": to_data(event)}
+            what = hidden_data(to_data(event), self._redactions)
+            fields = {"event": type(event).__name__, "at": now.isoformat(), "what": what}
             line = str(self._json(None, "", fields))
         try:
             print(line, file=self._stream, flush=True)
@@ -64,16 +70,21 @@ class Reporter:
 def describe(event: HostEvent) -> str:
     """The event in one plain line."""
     match event:
-        case HostStarted(sessions, leftovers):
-            left = f", {leftovers} left by an earlier host stopped" if leftovers else ""
+        case HostStarted(sessions, adopted):
+            left = f", {adopted} containers of an earlier host go on" if adopted else ""
             return f"host started: {sessions} sessions{left}"
+        case Adopted(session, incarnation):
+            return f"{session}: container {incarnation} goes on, taken over from an earlier host"
+        case StrayStopped(session, incarnation, reason):
+            return f"{session}: container {incarnation} was a stray ({reason}) and is gone"
         case Woke(session, incarnation, due):
             return f"{session}: container {incarnation} started for {', '.join(due[:3])}{' …' if len(due) > 3 else ''}"
         case WakeFailed(session, incarnation, reason):
             return f"{session}: container {incarnation} could not be started, nothing is charged: {reason}"
-        case Died(session, incarnation, exit_code, number, intent):
+        case Died(session, incarnation, exit_code, number, intent, oom):
             how = f"signal {number}" if number is not None else f"exit {'unseen' if exit_code is None else exit_code}"
-            return f"{session}: container {incarnation} is gone ({how}{f', stopped: {intent}' if intent else ''})"
+            why = f", stopped: {intent}" if intent else ""
+            return f"{session}: container {incarnation} is gone ({how}{', out of memory' if oom else ''}{why})"
         case Stopping(session, incarnation, because):
             return f"{session}: stopping container {incarnation}: {verdict(because)}"
         case NotStopped(session, incarnation, reason):
@@ -104,7 +115,7 @@ def verdict(because: StuckAction) -> str:
         case LeaveAlone(reason, _):
             return f"left alone: {reason}"
         case KillOverCeiling(age_ms, ceiling_ms, measured_from):
-            return f"no heartbeat for {_s(age_ms)} since the {measured_from} (limit {_s(ceiling_ms)})"
+            return f"no sign of life for {_s(age_ms)} since the {measured_from} (limit {_s(ceiling_ms)})"
         case KillNeverStarted(age_ms, deadline_ms):
             return f"no sign of life {_s(age_ms)} after its start (limit {_s(deadline_ms)})"
         case KillStaleClaim(message_id, claim_age_ms, tolerance_ms):
@@ -115,6 +126,8 @@ def verdict(because: StuckAction) -> str:
             return f"{message_id} runs for {_s(claim_age_ms)} (limit {_s(limit_ms)})"
         case KillIgnoringDue(silent_ms, limit_ms):
             return f"takes no due work for {_s(silent_ms)} (limit {_s(limit_ms)})"
+        case StopIdle(reason="rate"):
+            return "nothing in hand, and its session has had its runs of this hour (runs_per_hour)"
         case StopIdle(idle_ms, limit_ms):
             return f"idle for {_s(idle_ms)} (limit {_s(limit_ms)})"
 

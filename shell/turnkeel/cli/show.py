@@ -22,7 +22,7 @@ _OUTCOMES = ("completed", "failed")
 @frozen(kw_only=True)
 class Line:
     """One line of a conversation. `state` of an inbound message: pending, claimed, completed, failed or paused; of a
-    reply: waiting, delivered or failed. `text` is what the content says, `content` what is stored."""
+    reply: waiting, delivered, failed or refused. `text` is what the content says, `content` what is stored."""
 
     direction: str
     message_id: str
@@ -98,6 +98,9 @@ def _line(found: HistoryLine, fact: OpenMessage | None, end: DeadRecord | None) 
         state = found.claim if found.claim in _OUTCOMES else "claimed"
     if end is not None:
         state = "failed"
+    reason = None if end is None else f"{end.reason}{f': {end.detail}' if end.detail else ''}"
+    if found.refusal is not None and state == "waiting":
+        state, reason = "refused", found.refusal
     waits = state == "pending" and fact is not None
     return Line(
         direction=found.direction,
@@ -110,7 +113,7 @@ def _line(found: HistoryLine, fact: OpenMessage | None, end: DeadRecord | None) 
         content=found.text,
         tries=found.tries,
         retry_at_ms=fact.due_at_ms if waits and fact is not None else None,
-        reason=None if end is None else f"{end.reason}{f': {end.detail}' if end.detail else ''}",
+        reason=reason,
         in_reply_to=found.in_reply_to,
     )
 

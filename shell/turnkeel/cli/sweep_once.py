@@ -6,7 +6,7 @@ from pathlib import Path
 from attrs import frozen
 
 from turnkeel import __version__
-from turnkeel.cli.errors import FAILED, WrongUsage
+from turnkeel.cli.errors import FAILED, CommandFailed, WrongUsage
 from turnkeel.cli.looking import ports_for
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.place import existing_data_dir
@@ -14,18 +14,17 @@ from turnkeel.cli.planned import LimitsOf
 from turnkeel.cli.reading import open_reading
 from turnkeel.cli.report import describe
 from turnkeel.cli.sweep import chosen
+from turnkeel.events import FaultSeen, HostEvent
 from turnkeel.host.act import act
-from turnkeel.host.boot import boot
-from turnkeel.host.events import FaultSeen, HostEvent
 from turnkeel.host.look import Situation, look
 from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.reconcile import reconcile
 from turnkeel.host.record import record
 from turnkeel_adapters.errors import AdapterError, SessionFault
-from turnkeel_adapters.runners.process import ProcessRunner
+from turnkeel_adapters.runners.errors import RuntimeUnavailable
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.clock import SystemClock
-from turnkeel_adapters.system.install import install_id
 from turnkeel_adapters.system.lock import DataLock
 from turnkeel_core import HoldWake, ParkRecurrence, plan_sweep
 
@@ -44,14 +43,18 @@ class Swept:
 def sweep_once(
     sessions: tuple[str, ...], data: Path | None, config: Path | None, *, assume_stopped: bool, json: bool
 ) -> int:
-    """Take the data lock, end what an earlier host left running, pass over each session once, start nothing."""
+    """Take the data lock, pass over each session once, start nothing; what an earlier host left running goes on,
+    unless it hangs or is a stray."""
     limits = LimitsOf(config)
     data_dir = existing_data_dir(data)
     started_at_ms = SystemClock().read().wall_ms
+    # Loaded here only: it brings the whole host with it.
+    from turnkeel.cli.assemble import open_state
+
     with DataLock(data_dir, started_at_ms=started_at_ms, version=__version__):
-        names = _names(sessions, data_dir, assume_stopped)
-        with HostState(data_dir) as state:
-            swept = _pass_over(names, data_dir, state, limits)
+        names, everyone = _names(sessions, data_dir, assume_stopped)
+        with open_state(data_dir, limits.config) as state:
+            swept = _pass_over(names, everyone, data_dir, state, limits)
     if json:
         print_json(_document(data_dir, swept))
     else:
@@ -59,12 +62,12 @@ def sweep_once(
     return FAILED if swept.broken else 0
 
 
-def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> tuple[str, ...]:
-    """The sessions to sweep. A claim in a tree that has no records may belong to another host's live container."""
+def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The sessions to sweep, and all that are open. A claim in a tree that has no records may belong to another host's live container."""
     with open_reading(data_dir) as reading:
-        names = chosen(reading, sessions)
+        names, everyone = chosen(reading, sessions), chosen(reading, ())
         if (data_dir / FILE_NAME).exists() or assume_stopped:
-            return names
+            return names, everyone
         for name in names:
             try:
                 claims = reading.sessions.store(name).read(time.time_ns() // 1_000_000).claims
@@ -75,23 +78,19 @@ def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> t
                     f"{name} has claimed messages, and no {FILE_NAME} says whose: if no container of any host runs, "
                     "add --assume stopped"
                 )
-        return names
+        return names, everyone
 
 
-def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits: LimitsOf) -> Swept:
+def _pass_over(
+    names: tuple[str, ...], everyone: tuple[str, ...], data_dir: Path, state: HostState, limits: LimitsOf
+) -> Swept:
     events: list[HostEvent] = []
     held: dict[str, tuple[str, ...]] = {}
     broken: list[str] = []
-    # Loaded here only: it brings the whole host with it.
-    from turnkeel.cli.assemble import new_message_id
+    from turnkeel.cli.assemble import new_message_id, policies_of, runner_of
 
     config = limits.config
-    runner = ProcessRunner(
-        install_id=install_id(data_dir),
-        now_ms=lambda: SystemClock().read().wall_ms,
-        log_max_bytes=config.host.log_max_bytes,
-        log_keep=config.host.log_keep,
-    )
+    runner = runner_of(config, data_dir, lambda: SystemClock().read().wall_ms)
     ports = ports_for(
         data_dir,
         state=state,
@@ -102,7 +101,7 @@ def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits:
         new_id=new_message_id,
     )
     try:
-        boot(ports, HostPolicies(sweep=config.sweep, start=config.start, suspend=config.suspend, host=config.host))
+        reconcile(ports, policies_of(config), everyone, booting=True)
         for name in names:
             policies = HostPolicies(sweep=limits.session(name, state).policy, host=config.host)
             try:
@@ -113,8 +112,10 @@ def _pass_over(names: tuple[str, ...], data_dir: Path, state: HostState, limits:
                 subject = error.path.name if isinstance(error, SessionFault) else "files"
                 ports.report(FaultSeen(name, subject, kind, str(error)))
                 broken.append(name)
+    except RuntimeUnavailable as error:
+        raise CommandFailed(f"the container runtime does not answer, nothing was done: {error}") from error
     finally:
-        runner.close()
+        runner.detach()
     return Swept(events=tuple(events), passed=names, held=held, broken=tuple(broken))
 
 

@@ -4,7 +4,10 @@ import time
 
 from attrs import asdict, frozen
 
+from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.errors import CommandFailed
+from turnkeel.cli.held import held_in_words
+from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.cli.render import render_when
@@ -22,7 +25,10 @@ _EXCERPT = 400
 
 @frozen(kw_only=True)
 class Story:
-    """All that is known of a message in one session. `row` is None where only the host remembers it."""
+    """All that is known of a message in one session. `row` is None where only the host remembers it.
+
+    `held` says what keeps it, if it is still open, from being worked on: it is the session's.
+    """
 
     session: str
     message_id: str
@@ -31,6 +37,7 @@ class Story:
     charges: tuple[Charge, ...]
     dead: tuple[DeadRecord, ...]
     replies: tuple[Line, ...]
+    held: tuple[str, ...] = ()
 
 
 def why_message(reading: Reading, message_id: str, session: str | None, json: bool) -> int:
@@ -55,12 +62,20 @@ def why_message(reading: Reading, message_id: str, session: str | None, json: bo
                     charges=charges,
                     dead=dead,
                     replies=replies,
+                    held=_held(reading, name, row),
                 )
             )
     if not stories:
         raise CommandFailed(_unknown(reading, message_id, session, unread))
     _answer(reading, stories, unread, json)
     return 0
+
+
+def _held(reading: Reading, session: str, row: Line | None) -> tuple[str, ...]:
+    open_still = row is None or (row.direction == "in" and row.state in ("pending", "paused"))
+    if not open_still or session not in reading.names:
+        return ()
+    return held_in_words(Conditions(reading, Looker(reading)).of(session), time.time_ns() // 1_000_000)
 
 
 def _places(reading: Reading, message_id: str) -> tuple[str, ...]:
@@ -137,13 +152,16 @@ def _print(story: Story, now_ms: int) -> None:
     else:
         when = "at an unknown time" if row.at_ms is None else render_when(row.at_ms, now_ms)
         answers = "" if row.in_reply_to is None else f", answers {row.in_reply_to}"
-        print(flat(f"  {row.kind} {row.direction} #{row.seq} of {when}{answers}: {row.state}, {row.tries or 0} tries"))
+        state = f"{_state(row)}, {row.tries or 0} tries"
+        print(flat(f"  {row.kind} {row.direction} #{row.seq} of {when}{answers}: {state}"))
         if row.retry_at_ms is not None:
             print(f"  due {render_when(row.retry_at_ms, now_ms)}")
-        print(f"  text: {flat(row.text[:_EXCERPT])}")
+        print(f"  text: {_excerpt(row.text)}")
     if story.claim is not None:
         at_ms = story.claim.claimed_at_ms
         print(f"  claimed {'at a time that cannot be read' if at_ms is None else render_when(at_ms, now_ms)}")
+    for line in story.held:
+        print(flat(f"  its session: {line}"))
     for charge in story.charges:
         again = "" if charge.retry_at_ms is None else f", next try {render_when(charge.retry_at_ms, now_ms)}"
         noted = f"noted {render_when(charge.noted_at_ms, now_ms)}, {charge.state}"
@@ -154,8 +172,17 @@ def _print(story: Story, now_ms: int) -> None:
         tries = "" if dead.tries is None else f" after {dead.tries} tries"
         print(flat(f"  {dead.state} {render_when(dead.made_at_ms, now_ms)}{tries}: {dead.reason}{detail}"))
         if dead.payload is not None:
-            print(f"    kept: {flat(said(dead.payload)[:_EXCERPT])}")
+            print(f"    kept: {_excerpt(said(dead.payload))}")
     for reply in story.replies:
-        print(flat(f"  reply {reply.message_id} #{reply.seq}, {reply.state}: {reply.text[:_EXCERPT]}"))
+        print(flat(f"  reply {reply.message_id} #{reply.seq}, {_state(reply)}: {_excerpt(reply.text)}"))
     if row is not None and not story.replies and row.direction == "in":
         print("  no reply names it")
+
+
+def _state(line: Line) -> str:
+    return f"refused ({line.reason})" if line.state == "refused" else line.state
+
+
+def _excerpt(text: str) -> str:
+    """Cut after the secrets are out: half of one is no longer known as one."""
+    return flat(text)[:_EXCERPT]

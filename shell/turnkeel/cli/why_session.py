@@ -9,6 +9,7 @@ from turnkeel.cli.actions import render_plan
 from turnkeel.cli.condition import Condition
 from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.flip import next_in_words, now_in_words
+from turnkeel.cli.held import held_in_words
 from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.planned import LimitsOf, Planned, plan_session
@@ -94,6 +95,7 @@ def _document(
         "host": host_data(reading.host),
         "notes": reading.notes,
         "condition": asdict(condition),
+        "held": held_in_words(condition, now_ms),
         "now": now,
         "fault": fault,
         "incarnations": [asdict(incarnation) for incarnation in past.incarnations],
@@ -121,6 +123,8 @@ def _print_now(reading: Reading, condition: Condition, planned: Planned | None, 
     print(flat(f"{condition.session}: {state_words(condition, now_ms)}{since}"))
     counts = f"{condition.due} due, {condition.claimed} claimed, {condition.failed} failed, {condition.tries} tries"
     print(f"  {counts}, {condition.dead} dead")
+    for line in held_in_words(condition, now_ms):
+        print(f"  {flat(line)}")
     if fault is not None or planned is None:
         print(f"  cannot be looked at: {flat(fault or 'unknown')}")
         return
@@ -167,9 +171,10 @@ def _life(one: Incarnation, now_ms: int) -> str:
 
 
 def _exit(one: Incarnation) -> str:
+    memory = ", out of memory" if one.oom else ""
     if one.exit_signal is not None:
-        return f"signal {one.exit_signal}"
-    return "exit unseen" if one.exit_code is None else f"exit {one.exit_code}"
+        return f"signal {one.exit_signal}{memory}"
+    return "exit unseen" if one.exit_code is None else f"exit {one.exit_code}{memory}"
 
 
 def _decided(line: JournalLine, now_ms: int) -> list[str]:

@@ -7,7 +7,7 @@ first and their effect read back.
 
 from attrs import evolve
 
-from turnkeel.host.events import (
+from turnkeel.events import (
     Charged,
     Held,
     MessageFailed,
@@ -18,16 +18,16 @@ from turnkeel.host.events import (
     WakeFailed,
     Woke,
 )
-from turnkeel.host.look import View, bury, read_files
+from turnkeel.host.look import View, bury
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.records import StillThere, Stopped
 from turnkeel_adapters.sessions.changes import inbound_changes
-from turnkeel_adapters.sessions.error_notes import read_error_note
+from turnkeel_adapters.sessions.evidence import read_files
 from turnkeel_adapters.sessions.records import SessionReading
 from turnkeel_adapters.state.crons import park_of
-from turnkeel_adapters.state.dead import DeadRecord
+from turnkeel_adapters.state.dead import compose_dead
 from turnkeel_core import (
     ChargeAttempt,
     CloneRecurrence,
@@ -76,6 +76,7 @@ def _write_rows(view: View, actions: tuple[SweepAction, ...], ports: HostPorts) 
     failed = tuple(action for action in actions if isinstance(action, FailMessage))
     _note(view, settled, charges, failed, ports)
     view.store.write_inbound(inbound_changes(actions))
+    ports.state.charges.delayed(view.session, tuple(action for action in actions if isinstance(action, DelayRetry)))
     if any(isinstance(action, ReleaseClaims) for action in actions):
         view.store.release_claims()
         ports.state.charges.applied(view.session)
@@ -95,28 +96,15 @@ def _note(
     ports: HostPorts,
 ) -> None:
     """What the rows cannot hold is durable before they change: charge marks, and payload and reason of the dead."""
-    dead = [_dead(view, ack.message_id, "failed by the agent", None) for ack in settled if ack.outcome == "failed"]
-    dead += [_dead(view, failure.message_id, failure.reason, failure.tries) for failure in failed]
+    at = (view.session, view.store, view.snapshot.incarnation, view.snapshot.now_ms)
+    dead = [compose_dead(*at, ack.message_id, "failed by the agent") for ack in settled if ack.outcome == "failed"]
+    dead += [compose_dead(*at, failure.message_id, failure.reason, failure.tries) for failure in failed]
     if not dead and not charges:
         return
     with ports.state.database.transaction():
         for record in dead:
             ports.state.dead.keep(record)
         ports.state.charges.note(view.session, charges, view.snapshot.now_ms)
-
-
-def _dead(view: View, message_id: str, reason: str, tries: int | None) -> DeadRecord:
-    word = read_error_note(view.store.error_note(message_id))
-    return DeadRecord(
-        session=view.session,
-        message_id=message_id,
-        payload=view.store.payload(message_id),
-        reason=word.reason or reason,
-        detail=f"{reason}; {word.detail}" if word.detail else reason,
-        tries=tries,
-        incarnation=view.snapshot.incarnation,
-        made_at_ms=view.snapshot.now_ms,
-    )
 
 
 def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
@@ -132,7 +120,8 @@ def _wake(view: View, action: Wake, ports: HostPorts) -> bool:
         handle = ports.runner.spawn(order)
     except (SpawnFailed, OSError) as error:
         at_ms = ports.clock.read().wall_ms
-        incarnations.not_started(session, at_ms)
+        # A runtime that is down is told and waited for by itself; it speaks against no session.
+        incarnations.not_started(session, at_ms, runtime_down=ports.runner.trouble() is not None)
         ports.state.notes.report_fault(session, "start", "not_started", str(error), at_ms)
         ports.report(WakeFailed(session, number, str(error)))
         _write_rows(view, action.if_failed, ports)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from turnkeel.host.events import HostEvent, Resumed
+from turnkeel.events import HostEvent, Resumed
 from turnkeel.host.ports import Clock
 from turnkeel_adapters.system.clock import Instant
 from turnkeel_core import ClockSnapshot, GiveGrace, Sleep, SuspendPolicy, decide_grace
+from turnkeel_core.suspend import SetBack, after_set_back
 
 
 class ClockWatch:
@@ -16,6 +17,7 @@ class ClockWatch:
         self._policy = policy
         self._report = report
         self._before = clock.read()
+        self.set_back: SetBack | None = None
         self.sleeps: tuple[Sleep, ...] = ()
 
     def read(self) -> Instant:
@@ -33,4 +35,9 @@ class ClockWatch:
             sleep = Sleep(resumed_at_ms=grace.resumed_at_ms, gap_ms=grace.gap_ms)
             self.sleeps = (*self.sleeps, sleep)[-self._policy.remembered :]
             self._report(Resumed(grace.gap_ms))
+        if now.wall_ms < before.wall_ms:
+            would_be_ms = before.wall_ms + now.mono_ms - before.mono_ms
+            until_ms = would_be_ms if self.set_back is None else max(would_be_ms, self.set_back.until_ms)
+            self.set_back = SetBack(at_ms=now.wall_ms, until_ms=until_ms)
+            self.sleeps = after_set_back(self.sleeps, now.wall_ms, would_be_ms - now.wall_ms)
         return now

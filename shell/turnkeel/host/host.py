@@ -8,16 +8,20 @@ import asyncio
 
 from attrs import frozen
 
-from turnkeel.host.boot import boot, stop_for_shutdown
+from turnkeel.events import FaultCleared, FaultSeen, HostStarted, HostStopped
 from turnkeel.host.clock_watch import ClockWatch
-from turnkeel.host.events import FaultCleared, FaultSeen, HostStarted, HostStopped
 from turnkeel.host.keeper import Keeper
 from turnkeel.host.look import may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.host.reconcile import Census, reconcile, stop_for_shutdown
 from turnkeel.host.slots import Slots
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.runners.errors import RuntimeUnavailable
 from turnkeel_adapters.state.pauses import Pause
 from turnkeel_adapters.system.clock import Instant
+
+_UNREACHED = "the container runtime has not said yet what runs"
+_FENCED = "a stray container of this session could not be stopped"
 
 
 @frozen(kw_only=True)
@@ -42,6 +46,8 @@ class Host:
         self._clock = ClockWatch(ports.clock, policies.suspend, ports.report)
         self._fault = ""
         self._pauses: tuple[Pause, ...] = ()
+        self._census: Census | None = None
+        self._trouble: str | None = None
         self._due: dict[str, int] = {}
         self._stop = asyncio.Event()
 
@@ -53,9 +59,10 @@ class Host:
         """Keep all sessions until `stop()`, or until nothing is left to do."""
         ports, policies = self._ports, self._policies
         dead = sum((await ports.executor.run(ports.state.dead.counts)).values())
-        leftovers = await ports.executor.run(boot, ports, policies)
+        await ports.executor.run(ports.state.notes.clear)
+        await self._compare(await self._served())
         await self._scan()
-        ports.report(HostStarted(len(self._keepers), leftovers))
+        ports.report(HostStarted(len(self._keepers), len(self._slots.running)))
         try:
             while not self._stop.is_set():
                 if await self._watch_safely(until_idle):
@@ -103,6 +110,7 @@ class Host:
         now = self._clock.read()
         if self._clock.sleeps != slept:
             self._poke_all()
+        await self._watch_runtime(now)
         rung = await self._ports.executor.run(self._ports.doorbell.rung)
         if self._is_due("fallback", policy.fallback_scan_ms, now):
             await self._scan()
@@ -111,6 +119,48 @@ class Host:
             await self._scan()
         elif self._is_due("running", policy.running_poll_ms, now):
             await self._check(tuple(s for s in self._slots.running if s in self._keepers))
+
+    async def _watch_runtime(self, now: Instant) -> None:
+        """The runtime's list beside the records: now and then, and while it does not answer, soon again."""
+        policy, trouble = self._policies.host, self._ports.runner.trouble()
+        if (trouble is None) != (self._trouble is None):
+            seen = frozenset({"runtime"}), dict[str, tuple[str, str]]()
+            if trouble is None:
+                self._ports.report(FaultCleared("", "runtime"))
+            else:
+                self._ports.report(FaultSeen("", "runtime", "down", trouble))
+                seen = frozenset[str](), {"runtime": ("down", trouble)}
+            self._trouble = trouble
+            await self._ports.executor.run(self._ports.state.notes.turn_faults, "", *seen, now.wall_ms)
+            self._poke_all()
+        waits = trouble is not None or self._census is None
+        if (
+            self._is_due("probe", policy.fault_retry_ms, now)
+            and waits
+            or self._is_due("reconcile", policy.reconcile_ms, now)
+        ):
+            await self._compare(tuple(self._keepers))
+
+    async def _compare(self, served: tuple[str, ...]) -> None:
+        """Until the runtime has answered once, nothing is known of any container and none is started."""
+        ports = self._ports
+        try:
+            census = await ports.executor.run(reconcile, ports, self._policies, served, booting=self._census is None)
+        except RuntimeUnavailable:
+            return  # the runner's `trouble` tells it
+        self._census = census
+        for session in census.adopted:
+            self._slots.keep(session)
+        for session, keeper in self._keepers.items():
+            doubt = self._doubt(session)
+            if keeper.doubt != doubt or session in census.gone:
+                keeper.doubt = doubt
+                keeper.poke()
+
+    def _doubt(self, session: str) -> str | None:
+        if self._census is None:
+            return _UNREACHED
+        return _FENCED if session in self._census.fenced else None
 
     def _is_due(self, what: str, period_ms: int, now: Instant) -> bool:
         if now.mono_ms < self._due.setdefault(what, now.mono_ms + period_ms):
@@ -121,19 +171,27 @@ class Host:
     async def _scan(self) -> None:
         """Find sessions by their folders, keep the new ones, look at the files of all."""
         ports, now_ms = self._ports, self._ports.clock.read().wall_ms
-        listing = await ports.executor.run(ports.sessions.find)
-        closed = await ports.executor.run(ports.state.registry.closed)
-        closed |= await ports.executor.run(ports.sessions.closed_in_registry)
-        names = tuple(str(found.name) for found in listing.sessions)
-        self._tell_listing_faults({str(fault.folder): fault.detail for fault in listing.faults})
-        fresh = tuple(name for name in names if name not in self._keepers and name not in closed)
+        names = await self._served()
+        fresh = tuple(name for name in names if name not in self._keepers)
         await ports.executor.run(ports.state.registry.seen, fresh, now_ms)
         for name in fresh:
             self._keepers[name] = Keeper(name, ports, self._policies, self._slots, self._clock)
+            self._keepers[name].doubt = self._doubt(name)
             self._tasks[name] = asyncio.create_task(self._keepers[name].keep(), name=name)
         await self._notice_pauses()
-        await self._drop(self._keepers.keys() - set(names) | self._keepers.keys() & closed)
+        noted = await ports.executor.run(ports.state.notes.noted)
+        for keeper in self._keepers.values():
+            keeper.recheck(noted)
+        await self._drop(self._keepers.keys() - set(names))
         await self._check(tuple(name for name in names if name in self._keepers and name not in fresh))
+
+    async def _served(self) -> tuple[str, ...]:
+        """The sessions that have a folder and are not closed."""
+        run = self._ports.executor.run
+        listing = await run(self._ports.sessions.find)
+        closed = await run(self._ports.state.registry.closed) | await run(self._ports.sessions.closed_in_registry)
+        self._tell_listing_faults({str(fault.folder): fault.detail for fault in listing.faults})
+        return tuple(name for found in listing.sessions if (name := str(found.name)) not in closed)
 
     async def _notice_pauses(self) -> None:
         """A pause or its end changes no file of the session."""
@@ -166,7 +224,11 @@ class Host:
         found: dict[str, bool] = {}
         running = set(self._slots.running)
         for session in sessions:
-            signature = self._ports.sessions.store(session).signature()
+            try:
+                signature = self._ports.sessions.store(session).signature()
+            except AdapterError:  # its own pass tells what is wrong; the others are looked at all the same
+                found[session] = not self._keepers[session].rest.faulty
+                continue
             gone = session in running and not may_run(session, self._ports)
             found[session] = gone or self._keepers[session].differs(signature)
         return found

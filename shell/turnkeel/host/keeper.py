@@ -4,9 +4,9 @@ import asyncio
 
 from attrs import evolve, frozen
 
+from turnkeel.events import FaultCleared, FaultSeen
 from turnkeel.host.act import act
 from turnkeel.host.clock_watch import ClockWatch
-from turnkeel.host.events import FaultCleared, FaultSeen
 from turnkeel.host.look import Situation, View, look, may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.record import record
@@ -15,6 +15,7 @@ from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions.records import FolderSignature
 from turnkeel_core import (
     Blocked,
+    ContainerUnknown,
     HoldWake,
     NoContainer,
     ParkRecurrence,
@@ -45,6 +46,7 @@ class Keeper:
         self.rest = Rest()
         self.busy = True
         self.blocked: Blocked | None = None
+        self.doubt: str | None = None
         self._clock = clock
         self._ports = ports
         self._policies = policies
@@ -63,6 +65,13 @@ class Keeper:
         """Something may have changed: look soon."""
         self.busy = True
         self._poked.set()
+
+    def recheck(self, noted: frozenset[str]) -> None:
+        """What an operator cleared, so that `noted` lacks it, is looked at again at once and told anew."""
+        if self.session not in noted and (self._faults or self._ineffective or self._held):
+            self._faults, self._held = dict.fromkeys(self._faults, ("", "")), None
+            self._retry_ms = self._failures = self._ineffective = 0
+            self.poke()
 
     def close(self) -> None:
         """End `keep` after the pass under way."""
@@ -101,7 +110,9 @@ class Keeper:
         self._signature = await run(store.signature)
         now_ms = self._clock.read().wall_ms
         wanted, sleeps = self._slots.wanted, self._clock.sleeps
-        situation = Situation(now_ms=now_ms, blocked=self.blocked, place_wanted=wanted, sleeps=sleeps)
+        limited = self._policies.sweep.limit.runs_per_hour is not None
+        situation = Situation(now_ms=now_ms, doubt=self.doubt, blocked=self.blocked, place_wanted=wanted, sleeps=sleeps)
+        situation = evolve(situation, count_runs=limited, set_back=self._clock.set_back)
         view = await run(look, self.session, ports, situation)
         if not self._prepared:
             await run(store.prepare)
@@ -144,6 +155,8 @@ class Keeper:
         if any(isinstance(action, Wake | StopContainer) for action in plan.actions):
             # What was started must be judged, and what was stopped may be owed a retry: look again.
             return now.mono_ms + self._policies.host.running_poll_ms
+        if isinstance(view.snapshot.container, ContainerUnknown):
+            return now.mono_ms + self._policies.host.fault_retry_ms
         change_ms = plan.next_change_at_ms
         next_ms = None if change_ms is None else now.mono_ms + max(change_ms - view.snapshot.now_ms, 1)
         if self._just_written(view.snapshot.now_ms):

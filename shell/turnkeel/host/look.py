@@ -1,16 +1,18 @@
 """What is true of a session right now? Facts become one snapshot; nothing is decided here."""
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from turnkeel.host.events import Died
+from turnkeel.events import Died
 from turnkeel.host.ports import HostPorts, SessionStore
-from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, Unknown
-from turnkeel_adapters.sessions.records import OutboundMark, SessionReading
+from turnkeel_adapters.sessions.evidence import read_files, running_facts
+from turnkeel_adapters.sessions.records import SessionReading
 from turnkeel_adapters.state.crons import next_occurrences, standing
 from turnkeel_adapters.state.incarnations import Incarnation
 from turnkeel_adapters.state.notes import Parked
 from turnkeel_core import Blocked, ContainerUnknown, NoContainer, Sleep, StuckSnapshot, SweepSnapshot
+from turnkeel_core.limits import HOUR_MS
+from turnkeel_core.suspend import SetBack
 
 
 @frozen(kw_only=True)
@@ -34,12 +36,18 @@ def may_run(session: str, ports: HostPorts) -> bool:
 
 @frozen(kw_only=True)
 class Situation:
-    """What the host knows beside a session: the clock, why nothing may start, who waits, when the machine slept."""
+    """What the host knows beside a session: the clock, why nothing may start, who waits, when the machine slept.
+
+    `doubt`: why it is not known which of the session's containers run; then nothing of it is judged, charged or begun.
+    """
 
     now_ms: int
+    doubt: str | None = None
     blocked: Blocked | None = None
     place_wanted: bool = False
     sleeps: tuple[Sleep, ...] = ()
+    set_back: SetBack | None = None
+    count_runs: bool = True  # of use only where runs per hour are limited
 
 
 def look(session: str, ports: HostPorts, situation: Situation) -> View:
@@ -52,12 +60,16 @@ def look(session: str, ports: HostPorts, situation: Situation) -> View:
     latest = ports.state.incarnations.latest(session)
     handle = None if latest is None else latest.handle
     seen = None if handle is None else ports.runner.look(handle)
+    if situation.doubt is not None:
+        seen = Unknown(reason=situation.doubt)
     since = None if latest is None else latest.mark
     reading = read_files(store, now_ms, since, writer_dead=seen is None or isinstance(seen, Ended))
     if isinstance(seen, Ended) and handle is not None and latest is not None:
         bury(session, latest, seen, reading, ports)
         ports.runner.forget(handle)
     parked = standing(ports.state.notes.parked(session), reading.recurring) if reading.recurring else ()
+    since_ms = now_ms - HOUR_MS
+    runs = store.runs(since_ms, ports.state.charges.runs(session, since_ms)) if situation.count_runs else ()
     snapshot = SweepSnapshot(
         now_ms=now_ms,
         incarnation=0 if latest is None else latest.number,
@@ -67,38 +79,27 @@ def look(session: str, ports: HostPorts, situation: Situation) -> View:
         marks=ports.state.charges.marks(session),
         recurring=next_occurrences(reading.recurring, parked, ports.zone, now_ms),
         random_permille=ports.random_permille(),
+        runs=runs,
+        backoffs=ports.state.charges.backoffs(session, now_ms),
     )
     return View(session=session, store=store, snapshot=snapshot, reading=reading, handle=handle, parked=parked)
 
 
 def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionReading, ports: HostPorts) -> None:
-    """Record the end of a container, next to what the host had intended."""
+    """Record the end of a container, next to what the host had intended; an end that nobody saw blames nobody."""
+    unseen = ended.exit_code is None and ended.signal is None
     ports.state.incarnations.ended(
         session,
         incarnation.number,
         at_ms=ended.ended_at_ms,
-        ending="exited" if incarnation.intent is None else "stopped",
+        ending="stopped" if incarnation.intent is not None else "host_gone" if unseen else "exited",
         exit_code=ended.exit_code,
         exit_signal=ended.signal,
         progressed=bool(reading.progressed),
+        oom=ended.oom,
     )
-    ports.report(Died(session, incarnation.number, ended.exit_code, ended.signal, incarnation.intent))
-
-
-def read_files(store: SessionStore, now_ms: int, since: OutboundMark | None, *, writer_dead: bool) -> SessionReading:
-    """Read the session's files; what a killed writer left half-written is rolled back, if it is known dead.
-
-    Of inbound.db the writers are on the host's side, where SQLite's own locks tell a dead one from a live one; of
-    outbound.db it is the container, and only a verified end counts.
-    """
-    for inbound_only in (True, False):
-        try:
-            return store.read(now_ms, since)
-        except SessionFault as fault:
-            if fault.kind != "hot_journal" or (fault.path.name != "inbound.db" and not writer_dead):
-                raise
-            store.roll_back(inbound_only=inbound_only and not writer_dead)
-    return store.read(now_ms, since)
+    number, intent = incarnation.number, incarnation.intent
+    ports.report(Died(session, number, ended.exit_code, ended.signal, intent, ended.oom))
 
 
 def _container(
@@ -114,26 +115,16 @@ def _container(
         case Unknown(reason=reason):
             return ContainerUnknown(reason)
         case Alive() if latest is not None:
-            return _running(store, reading, latest.spawned_at_ms, situation)
+            files, back, read_at_ms = store.signature(), situation.set_back, ports.clock.read().wall_ms
+            facts = running_facts(situation.now_ms, latest.spawned_at_ms, reading, files, back, read_at_ms)
+            if facts.spawned_at_ms is not None and facts.spawned_at_ms < latest.spawned_at_ms:
+                # Kept: once the clock is there again, all that it did since would look older than itself.
+                ports.state.incarnations.spawned_by(session, latest.number, facts.spawned_at_ms)
+            return evolve(facts, place_wanted=situation.place_wanted, sleeps=situation.sleeps)
         case _:
             deaths, blocked = ports.state.incarnations.deaths(session), situation.blocked
+            if blocked is None and ports.runner.trouble() is not None:
+                blocked = "runtime"
             if blocked is None and ports.state.pauses.is_paused(session):
                 blocked = "paused"
             return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked)
-
-
-def _running(store: SessionStore, reading: SessionReading, spawned_at_ms: int, situation: Situation) -> StuckSnapshot:
-    files, progress = store.signature(), reading.progress_at_ms
-    return StuckSnapshot(
-        now_ms=situation.now_ms,
-        heartbeat_at_ms=files.heartbeat_at_ms,
-        claims=reading.claims,
-        tool=reading.tool,
-        spawned_at_ms=spawned_at_ms,
-        outbound_at_ms=None if files.outbound is None else files.outbound.mtime_ns // 1_000_000,
-        progress_at_ms=progress,
-        waiting=reading.waiting,
-        last_activity_at_ms=spawned_at_ms if progress is None else max(progress, spawned_at_ms),
-        place_wanted=situation.place_wanted,
-        sleeps=situation.sleeps,
-    )

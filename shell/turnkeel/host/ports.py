@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from datetime import tzinfo
+from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from attrs import frozen
 
-from turnkeel.host.events import HostEvent
+from turnkeel.events import HostEvent
 from turnkeel_adapters.runners.records import Handle, LookOutcome, SpawnOrder, StopOutcome
 from turnkeel_adapters.sessions.records import FolderSignature, InboundChanges, OutboundMark, SessionReading
 from turnkeel_adapters.sessions.tree import TreeListing
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import Instant
-from turnkeel_core import HostPolicy, StartPolicy, SuspendPolicy, SweepPolicy
+from turnkeel_core import AdoptionPolicy, HostPolicy, Run, StartPolicy, SuspendPolicy, SweepPolicy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,12 +34,17 @@ class Executor(Protocol):
 
 
 class Runner(Protocol):
-    """Starts and stops containers; a stop is verified before it is reported."""
+    """Starts and stops containers; a stop is verified before it is reported.
+
+    `list_own` raises RuntimeUnavailable while the runtime does not answer; `trouble` says what was wrong last.
+    """
 
     def spawn(self, order: SpawnOrder) -> Handle: ...
     def look(self, handle: Handle) -> LookOutcome: ...
     def stop(self, handle: Handle, grace_ms: int) -> StopOutcome: ...
     def list_own(self) -> tuple[Handle, ...]: ...
+    def adopt(self, handle: Handle, log_path: Path) -> None: ...
+    def trouble(self) -> str | None: ...
     def forget(self, handle: Handle) -> None: ...
 
 
@@ -47,6 +53,7 @@ class SessionStore(Protocol):
 
     def prepare(self) -> None: ...
     def read(self, now_ms: int, since: OutboundMark | None = None) -> SessionReading: ...
+    def runs(self, since_ms: int, charged: tuple[Run, ...]) -> tuple[Run, ...]: ...
     def write_inbound(self, changes: InboundChanges) -> None: ...
     def release_claims(self) -> tuple[str, ...]: ...
     def roll_back(self, *, inbound_only: bool = False) -> None: ...
@@ -69,6 +76,7 @@ class Launcher(Protocol):
     """Says how a session's container is started."""
 
     def order(self, session: str, incarnation: int) -> SpawnOrder: ...
+    def log_path(self, session: str) -> Path: ...
 
 
 class Doorbell(Protocol):
@@ -101,4 +109,5 @@ class HostPolicies:
     sweep: SweepPolicy = SweepPolicy()
     start: StartPolicy = StartPolicy()
     suspend: SuspendPolicy = SuspendPolicy()
+    adoption: AdoptionPolicy = AdoptionPolicy()
     host: HostPolicy = HostPolicy()

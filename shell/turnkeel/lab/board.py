@@ -6,7 +6,8 @@ from typing import TypeAlias
 from attrs import evolve, frozen
 
 from turnkeel.cli.report import describe
-from turnkeel.host.events import (
+from turnkeel.events import (
+    Adopted,
     Charged,
     Died,
     FaultCleared,
@@ -21,13 +22,14 @@ from turnkeel.host.events import (
     Resumed,
     Settled,
     Stopping,
+    StrayStopped,
     WakeFailed,
     Woke,
 )
 from turnkeel.lab.cast import Role
 
 _SessionEvent: TypeAlias = (
-    Woke | WakeFailed | Died | Stopping | NotStopped | Charged | Settled | MessageFailed | Held | Recurred | FaultSeen
+    Adopted | StrayStopped | Woke | WakeFailed | Died | Stopping | NotStopped | Charged | Settled | MessageFailed | Held | Recurred | FaultSeen
     | FaultCleared
 )  # fmt: skip
 
@@ -53,7 +55,7 @@ class Standing:
         """The standing once this event of the session has happened."""
         seen = evolve(self, last=describe(event).removeprefix(f"{self.role.session}: "))
         match event:
-            case Woke(incarnation=incarnation):
+            case Woke(incarnation=incarnation) | Adopted(incarnation=incarnation):
                 return evolve(seen, state="running", incarnation=incarnation)
             case WakeFailed():
                 return evolve(seen, state="not started")
@@ -72,7 +74,7 @@ class Standing:
                 return evolve(seen, answered=self.answered + is_answer, failed=self.failed + (not is_answer))
             case MessageFailed():
                 return evolve(seen, failed=self.failed + 1)
-            case FaultCleared() | Charged() | Recurred():
+            case FaultCleared() | Charged() | Recurred() | StrayStopped():
                 return seen
 
 

@@ -19,7 +19,7 @@ from turnkeel.cli.assemble import open_host
 from turnkeel.cli.errors import DONE, FAILED, INTERRUPTED, WrongUsage
 from turnkeel.cli.reading import open_reading
 from turnkeel.cli.report import Reporter
-from turnkeel.host.events import HostEvent
+from turnkeel.events import HostEvent
 from turnkeel.host.host import Host
 from turnkeel.lab.board import Board
 from turnkeel.lab.cast import CAST, Role, demo_config

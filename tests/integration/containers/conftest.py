@@ -1,5 +1,6 @@
-"""A Docker daemon of the tests' own, an image made of this interpreter, and agents to put into it."""
+"""A Docker daemon of the tests' own, an image made of this interpreter, agents to put into it, hosts that do so."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,17 +13,25 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+import apsw
 import pytest
-from attrs import define, evolve
+from attrs import define, evolve, field
 
+from turnkeel.cli.conversation import Conversation
 from turnkeel_adapters.runners.oci import ContainerRunner, ContainerSettings, RuntimeLimits
 from turnkeel_adapters.runners.records import Handle, SpawnOrder
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.state.store import HostState
+from turnkeel_adapters.system.doorbell import ring
+from turnkeel_adapters.system.install import install_id
 
 ROOT = Path(__file__).parents[3]
 TOOLS, AGENT = "turnkeel-test:tools", "turnkeel-test:agent"
 INSTALL = "aaaabbbbccccdddd"
-PATIENCE_S = 60
+PATIENCE_S = 120
 LIMITS = RuntimeLimits(alive_holds_ms=0, backoff_ms=100, backoff_max_ms=500)
+PATHS = os.pathsep.join(str(ROOT / part) for part in ("core", "adapters", "shell"))
 HOUSES = ("core/turnkeel_core", "adapters/turnkeel_adapters", "shell/turnkeel")
 LEFT_OUT = {"test", "idlelib", "tkinter", "ensurepip", "lib2to3", "site-packages", "turtledemo", "__pycache__"}
 
@@ -68,9 +77,15 @@ class Runtime:
         return said
 
     def clean(self) -> None:
-        """Remove every container."""
-        if ids := self.call("ps", "--all", "--quiet").split():
-            self.call("rm", "--force", *ids)
+        """Remove every container; one that is being removed already is waited for."""
+
+        def gone() -> bool:
+            ids = self.call("ps", "--all", "--quiet").split()
+            argv = [self.program, "rm", "--force", *ids]
+            subprocess.run(argv, env=self.environ, capture_output=True, timeout=PATIENCE_S, check=False)
+            return not ids
+
+        wait_until(gone, "containers cannot be removed")
 
 
 @define
@@ -164,11 +179,13 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     podman = Podman("podman", tmp_path_factory.mktemp("podman"))
     podman.configure(inits[0])
     tar = podman.home / "image.tar"
-    _pack(tar, _tools())
-    podman.call("import", "--change", "ENV PATH=/bin", str(tar), TOOLS)
+    for image, content in ((TOOLS, _tools()), (AGENT, {**_tools(), **_interpreter(), **_packages()})):
+        _pack(tar, content)
+        podman.call("import", "--change", "ENV PATH=/py/bin:/bin", str(tar), image)
+        tar.unlink()
     yield podman
     podman.clean()
-    podman.call("rmi", "--force", TOOLS)
+    podman.call("rmi", "--force", TOOLS, AGENT)
 
 
 def _tools() -> dict[str, str]:
@@ -302,3 +319,196 @@ def _bench(runtime: Runtime, home: Path, settings: ContainerSettings) -> Iterato
 def until() -> Callable[[Callable[[], bool], str], None]:
     """Waits for a condition, and fails when it does not come."""
     return wait_until
+
+
+# What takes minutes takes a moment; the limits that tests wait for are their own.
+QUICK = """
+timezone = "UTC"
+[retry]
+max_tries = 2
+base_ms = 1
+[spawn]
+base_ms = 50
+max_delay_ms = 200
+[host]
+doorbell_poll_ms = 20
+running_poll_ms = 100
+idle_scan_ms = 300
+stop_grace_ms = 1_000
+shutdown_grace_ms = 5_000
+fault_retry_ms = 200
+fault_retry_max_ms = 400
+[runtime]
+alive_holds_ms = 200
+backoff_ms = 100
+backoff_max_ms = 300
+"""
+
+
+@define
+class Site:
+    """`settings` are TOML tables over QUICK, `[container]` among them."""
+
+    home: Path
+    environ: dict[str, str]
+    call: Callable[..., str]
+    settings: str = '[container]\nimage = "turnkeel-test:agent"\nmemory = "256m"\n'
+    agent: str = "cat"
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def config(self) -> Path:
+        path = self.home / "turnkeel.toml"
+        agent = f"[agent]\ncommand = {json.dumps(self.agent)}\n" if self.agent else ""
+        path.write_text(QUICK + agent + self.settings)
+        return path
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One `turnkeel` command."""
+        argv = [sys.executable, "-m", "turnkeel", words[0], "--data", str(self.data), *words[1:]]
+        return subprocess.run(
+            argv, env=self._environ(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "turnkeel", "run", "--data", str(self.data), "--config", str(self.config)]
+        self.home.mkdir(exist_ok=True)
+        begun = len(self.told("HostStarted"))
+        with (self.home / "host.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*argv, "--log-format", "json"],
+                env=self._environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait(lambda: len(self.told("HostStarted")) > begun, "the host does not start")
+
+    def kill(self) -> None:
+        """SIGKILL the host."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """End it as an operator does; 0 is what it must answer."""
+        assert self.process is not None
+        self.process.terminate()
+        code = self.process.wait(PATIENCE_S)
+        self.process = None
+        assert code == 0, self.log()
+
+    def wait(self, true: Callable[[], bool], what: str) -> None:
+        def alive_and_true() -> bool:
+            assert self.process is None or self.process.poll() is None, f"the host ended:\n{self.log()}"
+            return true()
+
+        try:
+            wait_until(alive_and_true, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from error
+
+    def log(self) -> str:
+        path = self.home / "host.log"
+        return path.read_text("utf-8", "replace")[-6_000:] if path.exists() else ""
+
+    def told(self, event: str) -> list[dict[str, object]]:
+        """The host's events of one kind, of all its lives."""
+        path = self.home / "host.log"
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [one["what"] for one in events if one["event"] == event]
+
+    def send(self, session: str, text: str) -> str:
+        """Store a message as `turnkeel send` does."""
+        sessions = FileSessions(self.data)
+        self.data.mkdir(parents=True, exist_ok=True)
+        sessions.tree.create(SessionName.parse(session))
+        key = Conversation(sessions.store(session)).say(text)
+        ring(self.data)
+        return key
+
+    def folder(self, session: str) -> Path:
+        return self.data / "v2-sessions" / session
+
+    def sql(self, session: str, file: str, sql: str, *values: object) -> list[tuple[object, ...]]:
+        db = apsw.Connection(str(self.folder(session) / file))
+        try:
+            db.set_busy_timeout(5_000)
+            return list(db.execute(sql, values).fetchall())  # type: ignore[arg-type]  # any SQLite value
+        finally:
+            db.close()
+
+    def fate(self, session: str, key: str) -> tuple[object, object, int]:
+        """(status, tries, replies) of one message."""
+        [(status, tries)] = self.sql(session, "inbound.db", "SELECT status, tries FROM messages_in WHERE id = ?", key)
+        [(replies,)] = self.sql(session, "outbound.db", "SELECT count(*) FROM messages_out WHERE in_reply_to = ?", key)
+        assert isinstance(replies, int)
+        return status, tries, replies
+
+    def claimed(self, session: str) -> bool:
+        found = self.sql(session, "outbound.db", "SELECT 1 FROM processing_ack WHERE status = 'processing'")
+        return bool(found)
+
+    def answered(self, session: str, key: str) -> bool:
+        return self.fate(session, key)[0] == "completed"
+
+    def dead(self, session: str, key: str) -> int:
+        with HostState(self.data, read_only=True) as state:
+            return len(state.dead.of_message(session, key))
+
+    def containers(self, *more: str) -> list[str]:
+        """Ids of this install's containers, running or not."""
+        mine = f"label=turnkeel.install={install_id(self.data)}"
+        return self.call("ps", "--all", "--quiet", "--no-trunc", "--filter", mine, *more).split()
+
+    def status(self) -> dict[str, object]:
+        done = self.command("status", "--json")
+        assert done.returncode == 0, done.stderr
+        document: dict[str, object] = json.loads(done.stdout)
+        return document
+
+    def _environ(self) -> dict[str, str]:
+        return {**self.environ, "PYTHONPATH": PATHS}
+
+
+@pytest.fixture
+def make_site(daemon: Daemon, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Makes sites; whatever of them still runs in the end is ended."""
+    made: list[Site] = []
+
+    def make(name: str = "one", **changes: object) -> Site:
+        site = evolve(Site(home=tmp_path / name, environ=daemon.environ, call=daemon.call), **changes)
+        site.home.mkdir()
+        made.append(site)
+        return site
+
+    yield make
+    for site in made:
+        if site.process is not None:
+            site.kill()
+    if daemon.process is None:
+        daemon.start()
+    daemon.clean()
+
+
+@pytest.fixture
+def podman_site(podman: Podman, tmp_path: Path) -> Iterator[Site]:
+    settings = f'[container]\nruntime = "podman"\nimage = "localhost/{AGENT}"\nmemory = "256m"\n'
+    site = Site(home=tmp_path / "one", environ=podman.environ, call=podman.call, settings=settings)
+    site.home.mkdir()
+    yield site
+    if site.process is not None:
+        site.kill()
+    podman.clean()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    return make_site()

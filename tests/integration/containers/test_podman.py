@@ -97,3 +97,23 @@ def test_doctor_sees_the_runtime_and_the_image(podman_bench):
     command = RuntimeCommand("podman", podman_bench.daemon.environ, RuntimeLimits())
     levels = {finding.subject: finding.level for finding in examine(command, podman_bench.settings)}
     assert levels == {"runtime": "good", "image": "good", "network": "warning"}
+
+
+def test_a_whole_host_runs_its_agents_in_podman_and_the_next_one_takes_them_over(podman_site):
+    site = podman_site
+    site.agent = "sh -c 'sleep 2; cat'"
+    doctor = site.command("doctor", "--config", str(site.config), "--json")
+    checks = {one["subject"]: one for one in json.loads(doctor.stdout)["checks"]}
+    assert checks["container start"]["level"] == "ok", checks
+    site.start()
+    key = site.send("main/anna", "good morning")
+    site.wait(lambda: site.claimed("main/anna"), "no claim")
+    before = site.containers()
+    site.kill()
+    site.start()
+    site.wait(lambda: site.answered("main/anna", key), "no answer")
+    assert site.fate("main/anna", key) == ("completed", 0, 1)
+    assert site.containers() == before
+    assert (len(site.told("Adopted")), site.told("Died")) == (1, [])
+    site.stop()
+    assert site.containers() == []

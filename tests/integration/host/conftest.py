@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import apsw
@@ -18,7 +19,7 @@ from attrs import asdict, evolve, frozen
 
 from turnkeel.cli.assemble import open_host
 from turnkeel.cli.conversation import Conversation
-from turnkeel.host.events import HostEvent
+from turnkeel.events import HostEvent
 from turnkeel.host.host import Host, RunSummary
 from turnkeel_adapters.config.records import AgentConfig, HostConfig
 from turnkeel_adapters.runners.census import take_census
@@ -110,6 +111,7 @@ class Lab:
         self.data = data
         data.mkdir()
         self.sessions = FileSessions(data)
+        self.hosts: list[subprocess.Popen[str]] = []
 
     def session(self, name: str) -> Path:
         """Make a session; returns its folder."""
@@ -202,7 +204,9 @@ class Lab:
         assert not take_census(install_id(self.data)), "a process of an agent outlived the host"
         return live
 
-    def serve(self, config: HostConfig, *more: str, limit: str = "") -> "subprocess.Popen[str]":
+    def serve(
+        self, config: HostConfig, *more: str, limit: str = "", environment: Mapping[str, str] = MappingProxyType({})
+    ) -> "subprocess.Popen[str]":
         """Start a host as a process of its own; its events are JSON lines on stderr, kept in `host.log`.
 
         `limit` is Python text that runs first, with the path of the host's script and its arguments.
@@ -210,7 +214,7 @@ class Lab:
         path = self.data.with_name("turnkeel.toml")
         path.write_text(_toml(config), "utf-8")
         with open(self.data.with_name("host.log"), "ab") as log:
-            return subprocess.Popen(
+            host = subprocess.Popen(
                 [
                     sys.executable,
                     *(("-c", limit) if limit else ()),
@@ -219,16 +223,31 @@ class Lab:
                     str(path),
                     *more,
                 ],
-                env={**os.environ, "PYTHONPATH": PATHS},
+                env={**os.environ, "PYTHONPATH": PATHS, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 text=True,
             )
+        self.hosts.append(host)
+        return host
 
     def served(self) -> str:
         """What the hosts started by `serve` have told."""
-        return self.data.with_name("host.log").read_text("utf-8", "replace")
+        log = self.data.with_name("host.log")
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    def heard(self, event: str) -> int:
+        """How often the hosts started by `serve` have told of this event."""
+        log = self.data.with_name("host.log")
+        return log.read_bytes().count(f'"event": "{event}"'.encode()) if log.exists() else 0
+
+    def wait_for(self, true: Callable[[], object], limit_s: float = 20) -> None:
+        """Wait until `true()`, at most `limit_s`; then the log of the served hosts says what they did instead."""
+        ends = time.monotonic() + limit_s
+        while not true():
+            assert time.monotonic() < ends, f"waited {limit_s} s in vain: {self.served()[-3000:]}"
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -236,6 +255,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     """An empty data directory; whatever still runs in the end is ended, and fails the test."""
     made = Lab(tmp_path / "data")
     yield made
+    for host in made.hosts:
+        if host.poll() is None:  # only a test that failed leaves one
+            host.kill()
+            host.wait()
     left = made.agent_pids()
     for pid in left:
         os.kill(pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import apsw
 import pytest
 from attrs import evolve
 
-from turnkeel.host.events import FaultCleared, FaultSeen, Settled, Woke
+from turnkeel.events import FaultCleared, FaultSeen, Settled, Woke
 from turnkeel_adapters.errors import BadSessionName
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.database import StateFault
@@ -252,7 +252,9 @@ def test_odd_rows_are_answered_or_reported_and_the_next_row_and_session_go_on(la
         [odd[name]] = [str(key) for (key,) in lab.sql(name, "SELECT id FROM messages_in")]
         before[name] = lab.sql(name, "SELECT * FROM messages_in")
         [after[name]] = lab.send(name, "and this")
-    live = lab.run(evolve(quick, start=StartPolicy(max_running=20)))
+    # The echo of 10 MB is a reply of 10 MB.
+    agent = evolve(quick.agent, output_limit_bytes=20_000_000)
+    live = lab.run(evolve(quick, agent=agent, start=StartPolicy(max_running=20)))
     assert lab.fates("fine")[fine].answered_once
     reported = set()
     for (what, (_, column)), name in zip(ROWS.items(), odd, strict=True):

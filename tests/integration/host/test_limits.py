@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from turnkeel.host.events import Charged, Died, Held, MessageFailed, Settled, Stopping, WakeFailed, Woke
+from turnkeel.events import Charged, Died, Held, MessageFailed, Settled, Stopping, WakeFailed, Woke
 from turnkeel_adapters.config.records import AgentConfig
 from turnkeel_adapters.state.store import HostState
 from turnkeel_core import KillNoProgress, KillStaleClaim, SpawnPolicy, StartPolicy, StopIdle

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from turnkeel.cli.assemble import open_host
-from turnkeel.host.events import Recurred, Stopping, Woke
+from turnkeel.events import Recurred, Stopping, Woke
 from turnkeel_adapters.system.lock import AlreadyHeld
 
 CRON_MINUTELY = "* * * * *"

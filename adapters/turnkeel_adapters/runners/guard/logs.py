@@ -2,20 +2,27 @@
 
 import os
 
+from .redacting import LogRedactor
+
 
 class RotatingLog:
     """Appends bytes to `path`; older parts are `path.1` (newest) to `path.<keep>`, each at most `max_bytes` long.
 
-    The parts joined in order are the end of the output: at least its last `keep * max_bytes`. Not thread-safe.
+    The parts joined in order are the end of the output: at least its last `keep * max_bytes`. Not thread-safe. With a
+    `redactor` it is the output without its secrets, and an unfinished line is written when it ends, at the latest at
+    `close`.
     Opening raises OSError. Writing never does: what the disk refuses is dropped, and counted in the log once it can be.
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_bytes: int, keep: int) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], max_bytes: int, keep: int, redactor: LogRedactor | None = None
+    ) -> None:
         if max_bytes < 1 or keep < 0:
             raise ValueError("a log needs max_bytes of at least 1 and keep of at least 0")
         self._path = os.fspath(path)
         self._max_bytes = max_bytes
         self._keep = keep
+        self._redactor = redactor
         self._dropped = 0
         self._fd: int | None = None
         self._size = 0
@@ -23,6 +30,15 @@ class RotatingLog:
 
     def write(self, chunk: bytes) -> None:
         """Append, starting a new part whenever one is full."""
+        self._put(chunk if self._redactor is None else self._redactor.feed(chunk))
+
+    def close(self) -> None:
+        """Close the file; a second close does nothing."""
+        if self._redactor is not None and (rest := self._redactor.end()):
+            self._put(rest)
+        self._shut()
+
+    def _put(self, chunk: bytes) -> None:
         if self._dropped:
             lost, self._dropped = self._dropped, 0
             chunk = b"\n[turnkeel: %d bytes of output could not be written here]\n" % lost + chunk
@@ -35,8 +51,7 @@ class RotatingLog:
             self._append(view[:room])
             view = view[room:]
 
-    def close(self) -> None:
-        """Close the file; a second close does nothing."""
+    def _shut(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -53,7 +68,7 @@ class RotatingLog:
             self._dropped += len(view)
 
     def _rotate(self) -> None:
-        self.close()
+        self._shut()
         self._size = 0
         try:
             for number in range(self._keep - 1, 0, -1):

@@ -1,20 +1,25 @@
 """How does a guard watch one agent, and when does it end it?
 
-Reads on stdin one JSON line (the order), then lines `stop <grace_ms>`; its end means that the host died, and the agent
-is asked to stop, and killed soon after. Writes on stdout `started <pid> <start ticks>` or `failed <stage> <errno>`, and
-at the end `ended <monotonic ms> <exit code or -> <signal or -> <forced: 0 or 1> <others killed>`.
+Reads on stdin one JSON line (the order), then lines `stop <grace_ms>`; its end means that the host died. Writes on
+stdout `started <pid> <start ticks>` or `failed <stage> <errno>`, and at the end the line of a `Report`. With a door the
+same lines go to and fro between the guard and each later host; with none, or if no host comes in time, the agent is
+asked to stop, and killed soon after.
 """
 
 import json
 import os
-import select
 import signal
 import sys
 import time
 
 from .child import StartFailed, adopt_orphans, start_agent
+from .door import Door
+from .events import Events
+from .hosts import Hosts, now_ms, tell
 from .logs import RotatingLog
 from .processes import all_processes, descendants, read_process, signal_process
+from .redacting import LogRedactor
+from .report import Report, keep_report
 
 HOST_GONE_GRACE_MS = 1_000
 _CHUNK = 65_536
@@ -34,56 +39,62 @@ def run() -> None:
     line, _, rest = text.partition(b"\n")
     order = json.loads(line)
     try:
-        log = RotatingLog(order["log_path"], order["log_max_bytes"], order["log_keep"])
+        redactor = LogRedactor(**order["log_redact"]) if order.get("log_redact") else None
+        log = RotatingLog(order["log_path"], order["log_max_bytes"], order["log_keep"], redactor)
     except OSError as error:
-        _tell(f"failed log {error.errno}")
+        tell(1, f"failed log {error.errno}")
         return
-    watch = _Watch(log, rest)
+    door = _make_door(order.get("run_dir"), order.get("name", ""), log)
+    watch = _Watch(log, door, order.get("orphan_limit_ms", 0))
     try:
-        watch.start(order["argv"], order["environment"], order["folder"])
+        if os.getppid() != order["host"]:
+            return  # it died meanwhile: without an agent there is nothing to adopt, and nobody will wonder whose it is
+        watch.start(order["argv"], order["environment"], order["folder"], rest)
+        watch.until_agent_ends()
+        watch.end_all()
     except StartFailed as error:
-        _tell(f"failed {error.stage} {error.errno}")
-        return
-    watch.until_agent_ends()
-    watch.end_all()
+        tell(1, f"failed {error.stage} {error.errno}")
+    finally:
+        if door is not None:
+            door.close()
 
 
 class _Watch:
     """One agent from its start to the end of the last process it left."""
 
-    def __init__(self, log: RotatingLog, orders: bytes) -> None:
+    def __init__(self, log: RotatingLog, door: Door | None, orphan_limit_ms: int) -> None:
         self._log = log
-        self._orders = orders
-        self._poll = select.poll()
+        self._door = door
+        self._events = Events()
+        self._hosts = Hosts(self._events, door, orphan_limit_ms, self._stop)
         self._agent = 0
         self._output = -1
         self._status: int | None = None
         self._kill_at_ms: int | None = None
         self._killed: set[int] = set()
         self._wake, wake = os.pipe()
-        self._host = _open_parent()
         for fd in (self._wake, wake):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
-    def start(self, argv: list[str], environment: dict[str, str], folder: str) -> None:
+    def start(self, argv: list[str], environment: dict[str, str], folder: str, heard: bytes) -> None:
         self._agent, self._output = start_agent(argv, environment, folder)
         os.set_blocking(self._output, False)
-        for fd in (0, self._wake, self._output, self._host):
-            if fd >= 0:
-                self._poll.register(fd, select.POLLIN)
+        self._events.watch(self._wake, self._child_ended)
+        self._events.watch(self._output, self._copy_output)
         agent = read_process(self._agent, even_ended=True)
-        _tell(f"started {self._agent} {agent.started if agent else 0}")
-        self._obey()
+        self._hosts.greet(f"started {self._agent} {agent.started if agent else 0}", heard)
 
     def until_agent_ends(self) -> None:
         """Return when the agent has ended by itself or its grace is over."""
         while self._status is None:
-            left = None if self._kill_at_ms is None else self._kill_at_ms - _now_ms()
-            if left is not None and left <= 0:
+            if self._hosts.given_up():
+                self._stop(HOST_GONE_GRACE_MS)
+            if self._kill_at_ms is not None and now_ms() >= self._kill_at_ms:
                 return
-            self._step(left)
+            limits = [at_ms for at_ms in (self._kill_at_ms, self._hosts.give_up_at_ms) if at_ms is not None]
+            self._events.wait(max(0, min(limits) - now_ms()) if limits else None)
 
     def end_all(self) -> None:
         """Kill whatever is left, until this process has no child any more; then report and return."""
@@ -91,49 +102,38 @@ class _Watch:
         pause_ms = 2
         while self._reap():
             self._kill_all()
-            self._step(pause_ms)
+            self._events.wait(pause_ms)
             pause_ms = min(pause_ms * 2, 100)
         if sys.platform != "linux":
             _signal_group(self._agent, signal.SIGKILL)  # no /proc and no adoption there: the group is all we know of
         while self._copy_output():
             pass
         self._log.close()
-        status = os.waitstatus_to_exitcode(self._status or 0)
-        code, number = (status, "-") if status >= 0 else ("-", -status)
-        _tell(f"ended {_now_ms()} {code} {number} {int(forced)} {len(self._killed)}")
+        self._report(os.waitstatus_to_exitcode(self._status or 0), forced)
 
-    def _step(self, timeout_ms: int | None) -> None:
-        for fd, _ in self._poll.poll(timeout_ms):
-            if fd == 0:
-                self._hear()
-            elif fd == self._output:
-                self._copy_output()
-            elif fd == self._host:
-                self._poll.unregister(fd)
-                self._stop(HOST_GONE_GRACE_MS)
-            else:
-                os.read(self._wake, _CHUNK)
-                self._reap()
-
-    def _hear(self) -> None:
-        chunk = os.read(0, _CHUNK)
-        self._orders += chunk
-        self._obey()
-        if not chunk:
-            self._poll.unregister(0)
-            self._stop(HOST_GONE_GRACE_MS)
-
-    def _obey(self) -> None:
-        *lines, self._orders = self._orders.split(b"\n")
-        for line in lines:
-            self._stop(int(line.split()[1]))
+    def _report(self, status: int, forced: bool) -> None:
+        report = Report(
+            ended_mono_ms=now_ms(),
+            ended_at_ms=time.time_ns() // 1_000_000,
+            exit_code=status if status >= 0 else None,
+            signal=None if status >= 0 else -status,
+            forced=forced,
+            survivors_killed=len(self._killed),
+        )
+        if self._door is not None:  # kept even if a host listens: it may die before it has read the line
+            keep_report(self._door.folder, self._door.name, report)
+        self._hosts.tell(report.line())
 
     def _stop(self, grace_ms: int) -> None:
         """Ask the agent's process group to end; a second call can only shorten the grace."""
-        at_ms = _now_ms() + grace_ms
+        at_ms = now_ms() + grace_ms
         if self._kill_at_ms is None and self._status is None:
             _signal_group(self._agent, signal.SIGTERM)
         self._kill_at_ms = at_ms if self._kill_at_ms is None else min(self._kill_at_ms, at_ms)
+
+    def _child_ended(self) -> None:
+        os.read(self._wake, _CHUNK)
+        self._reap()
 
     def _reap(self) -> bool:
         """Collect ended children; True while others run. Once reaped, the agent's pid is never signalled again."""
@@ -164,22 +164,21 @@ class _Watch:
         if chunk:
             self._log.write(chunk)
             return True
-        self._poll.unregister(self._output)
+        self._events.leave(self._output)
         os.close(self._output)
         self._output = -1
         return False
 
 
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
-def _open_parent() -> int:
-    # A copy of the pipe's other end in some fork of the host would hide its death; a pidfd does not.
+def _make_door(run_dir: str | None, name: str, log: RotatingLog) -> Door | None:
+    if run_dir is None:
+        return None
     try:
-        return os.pidfd_open(os.getppid())
-    except (AttributeError, OSError):
-        return -1
+        return Door(run_dir, name)
+    except OSError as error:  # some shared folders hold no sockets; the agent can work there all the same
+        why = os.strerror(error.errno or 0)
+        log.write(f"[turnkeel: no later host can adopt this agent, it ends with its host: {run_dir}: {why}]\n".encode())
+        return None
 
 
 def _signal_group(leader: int, number: int) -> None:
@@ -187,11 +186,3 @@ def _signal_group(leader: int, number: int) -> None:
         os.killpg(leader, number)
     except (ProcessLookupError, PermissionError):
         pass  # it is over, or another user's: the report tells which
-
-
-def _tell(line: str) -> None:
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except OSError:
-        pass  # the host died; there is nobody to tell

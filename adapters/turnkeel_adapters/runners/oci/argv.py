@@ -65,6 +65,7 @@ def compose_run(settings: ContainerSettings, order: SpawnOrder, place: Place) ->
 
     Of the order's environment only TURNKEEL_* and TZ go in: the rest describes this machine, not the image.
     """
+    command = _command(settings, order)
     return (
         "run",
         "--detach",
@@ -77,8 +78,10 @@ def compose_run(settings: ContainerSettings, order: SpawnOrder, place: Place) ->
         *_mounts(order, place),
         *_environment(settings, order),
         *("--workdir", WORKSPACE),
+        # Else a command would be no more than arguments for the image's own entry point.
+        *(("--entrypoint", command[0]) if command else ()),
         settings.image,
-        *_command(settings, order),
+        *command[1:],
     )
 
 

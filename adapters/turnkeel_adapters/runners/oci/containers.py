@@ -6,6 +6,7 @@ from turnkeel_adapters.runners.oci.errors import RuntimeUnavailable
 from turnkeel_adapters.runners.oci.health import DaemonDown, ProgramMissing, Unresponsive, describe_trouble
 from turnkeel_adapters.runners.oci.seen import Seen, parse_ids, parse_inspect
 
+_ON_ITS_WAY = "is already in progress"
 _GONE_SIGNS = ("no such container", "no such object", "no container with name or id", "no container with id")
 
 
@@ -47,12 +48,12 @@ class Containers:
     def remove(self, container_id: str, *, force: bool = False, urgent: bool = False) -> bool:
         """Remove a container and its anonymous volumes; False if the runtime refused. RuntimeUnavailable.
 
-        Without `force` a running one stays.
+        Without `force` a running one stays. One whose removal has begun counts as removed: it never runs again.
         """
         forced = ("--force",) if force else ()
         outcome = self._command.call("rm", *forced, "--volumes", container_id, urgent=urgent)
         if isinstance(outcome, Refused):
-            return _is_gone(outcome)
+            return _is_gone(outcome) or _ON_ITS_WAY in outcome.text
         _answer(outcome)
         return True
 

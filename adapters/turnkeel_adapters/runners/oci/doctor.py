@@ -12,15 +12,20 @@ from turnkeel_adapters.runners.oci.settings import ContainerSettings
 
 _PROBE_S: Final = 5
 _NOT_THERE: Final = (126, 127)
+_START_IT: Final = "start its daemon, and let this user reach it"
 
 
 @frozen(kw_only=True)
 class Finding:
-    """One thing looked at. `bad`: nothing will start, or the agent cannot do its work; `warning`: it may be meant."""
+    """One thing looked at. `bad`: nothing will start, or the agent cannot do its work; `warning`: it may be meant.
+
+    `advice`: what helps, for all that is not good.
+    """
 
     level: Literal["good", "warning", "bad"]
     subject: str
     text: str
+    advice: str | None = None
 
 
 def examine(
@@ -46,9 +51,9 @@ def _runtime(command: RuntimeCommand) -> Finding:
         case Done(output):
             return Finding(level="good", subject="runtime", text=f"{command.program} answers: {output.strip()[:80]}")
         case Refused(code, text, _):
-            return Finding(level="bad", subject="runtime", text=f"{command.program} ended with {code}: {text}")
+            return _bad("runtime", f"{command.program} ended with {code}: {text}", _START_IT)
         case Unresponsive() | DaemonDown() | ProgramMissing():
-            return Finding(level="bad", subject="runtime", text=describe_trouble(outcome))
+            return _bad("runtime", describe_trouble(outcome), _START_IT)
 
 
 def _image(command: RuntimeCommand, settings: ContainerSettings) -> Finding:
@@ -56,26 +61,29 @@ def _image(command: RuntimeCommand, settings: ContainerSettings) -> Finding:
     if isinstance(outcome, Done):
         return Finding(level="good", subject="image", text=f"{settings.image} is {outcome.output.strip()[:80]}")
     advice = f"fetch or build it: {settings.runtime} pull {settings.image}"
-    return Finding(level="bad", subject="image", text=f"{settings.image} is not on this machine; {advice}")
+    return _bad("image", f"{settings.image} is not on this machine", advice)
 
 
 def _network(command: RuntimeCommand, settings: ContainerSettings) -> Finding:
     name = settings.network
     if name == "none":
-        text = "none: an agent reaches nothing but its session folder; one with a remote model needs bridge or its own"
-        return Finding(level="warning", subject="network", text=text)
+        text = "none: an agent reaches nothing but its session folder"
+        advice = "one with a remote model needs bridge, or better a network of its own: [container] network"
+        return Finding(level="warning", subject="network", text=text, advice=advice)
     if isinstance(command.call("network", "inspect", name), Done):
         return Finding(level="good", subject="network", text=f"{name} exists")
     advice = f"make it ({settings.runtime} network create {name}), or correct [container] network"
-    return Finding(level="bad", subject="network", text=f"there is no network {name}; {advice}")
+    return _bad("network", f"there is no network {name}", advice)
 
 
 def _secrets(settings: ContainerSettings) -> tuple[Finding, ...]:
     unreadable = [source for _, source in settings.secret_files if not _readable(source)]
-    text = "write absolute paths of files that the host's user may read: [container] secret_files"
-    return tuple(
-        Finding(level="bad", subject="secret file", text=f"{path} cannot be read; {text}") for path in unreadable
-    )
+    advice = "write absolute paths of files that the host's user may read: [container] secret_files"
+    return tuple(_bad("secret file", f"{path} cannot be read", advice) for path in unreadable)
+
+
+def _bad(subject: str, text: str, advice: str) -> Finding:
+    return Finding(level="bad", subject=subject, text=text, advice=advice)
 
 
 def _readable(source: str) -> bool:
@@ -84,7 +92,7 @@ def _readable(source: str) -> bool:
 
 def _way(command: RuntimeCommand, settings: ContainerSettings, host: str, port: int) -> Finding:
     """Connect from inside, with whichever of two programs the image has."""
-    for program in _probes(host, port):
+    for program in _probes(settings.python, host, port):
         hosts = [part for name, address in settings.add_host for part in ("--add-host", f"{name}:{address}")]
         rights = ("--pull", "never", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only")
         outcome = command.call(
@@ -95,19 +103,19 @@ def _way(command: RuntimeCommand, settings: ContainerSettings, host: str, port: 
         if isinstance(outcome, Done):
             return Finding(level="good", subject="model", text=f"{host}:{port} can be reached from a container")
         if not isinstance(outcome, Refused):
-            return Finding(level="bad", subject="model", text=describe_trouble(outcome))
+            return _bad("model", describe_trouble(outcome), _START_IT)
         if outcome.code not in _NOT_THERE:
             text = f"{host}:{port} cannot be reached over network {settings.network}: {outcome.text}"
-            return Finding(level="bad", subject="model", text=text)
-    text = f"whether {host}:{port} can be reached is not known: the image has neither python3 nor node"
-    return Finding(level="warning", subject="model", text=text)
+            return _bad("model", text, "an agent needs [container] network, and add_host for a name that is not public")
+    text = f"whether {host}:{port} can be reached is not known: the image has neither {settings.python} nor node"
+    return Finding(level="warning", subject="model", text=text, advice="try it from a container by hand")
 
 
-def _probes(host: str, port: int) -> tuple[tuple[str, ...], ...]:
+def _probes(python: str, host: str, port: int) -> tuple[tuple[str, ...], ...]:
     script = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3]))"
     node = (
         "const c=require('net').connect(+process.argv[2],process.argv[1]);c.setTimeout(process.argv[3]*1e3,()=>{"
         "console.error('timed out');process.exit(1)});c.on('connect',()=>process.exit(0))"
     )
     given = (host, str(port), str(_PROBE_S))
-    return (("python3", "-c", script, *given), ("node", "-e", node, *given))
+    return ((python, "-c", script, *given), ("node", "-e", node, *given))

@@ -1,14 +1,8 @@
 """What can go wrong with a container runtime, and whose fault is it not?"""
 
-from turnkeel_adapters.runners.errors import RunnerError, SpawnFailed
+from turnkeel_adapters.runners.errors import RuntimeUnavailable, SpawnFailed
 
-
-class RuntimeUnavailable(RunnerError):
-    """The runtime gave no usable answer: a state of the machine, no fault of a session; `doctor` says what it lacks."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+__all__ = ["RuntimeDown", "RuntimeUnavailable"]
 
 
 class RuntimeDown(SpawnFailed):

@@ -7,9 +7,14 @@ machine: looks say Unknown, starts raise RuntimeDown, and nothing of it is charg
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
+from attrs import asdict
+
 from turnkeel_adapters.runners.guard.logs import RotatingLog
+from turnkeel_adapters.runners.guard.redacting import LogRedactor
 from turnkeel_adapters.runners.oci.argv import group_of, name_container
 from turnkeel_adapters.runners.oci.command import RuntimeCommand
 from turnkeel_adapters.runners.oci.containers import Containers
@@ -31,6 +36,7 @@ from turnkeel_adapters.runners.records import (
     Stopped,
     Unknown,
 )
+from turnkeel_core import Redactions
 
 _LOG_LINES: Final = 2_000
 _LOG_KEEP: Final = 3
@@ -53,8 +59,13 @@ class ContainerRunner:
         groups: Mapping[str, ContainerSettings] | None = None,
         limits: RuntimeLimits | None = None,
         environ: Mapping[str, str] | None = None,
+        log_path: Callable[[str], Path] | None = None,
+        redactions: Redactions | None = None,
     ) -> None:
-        """`now_ms` is the wall clock, `environ` what the client program sees (default: all of this process's)."""
+        """`now_ms` is the wall clock, `environ` what the client program sees (default: all of this process's).
+
+        `log_path` says where a session's log is, for containers that an earlier host started.
+        """
         self._settings = settings
         self._groups = dict(groups or {})
         if any(group.runtime != settings.runtime for group in self._groups.values()):
@@ -68,6 +79,9 @@ class ContainerRunner:
         self._shelf = SecretShelf(base=memory_folder(seen), install_id=install_id)
         self._starter = Starter(self._command, self._containers, self._shelf, (os.getuid(), os.getgid()))
         self._memory = Memory(self._limits.alive_holds_ms)
+        self._log_path = log_path
+        self._redactions = redactions
+        self._is_tidy = False
 
     @property
     def runtime(self) -> str:
@@ -99,6 +113,8 @@ class ContainerRunner:
         """Does it run? `Alive` may be as old as `alive_holds_ms`; Unknown if the runtime gave no usable answer."""
         if (past := self._memory.past(handle.container_id)) is not None:
             return past
+        if handle.runtime != self.runtime:
+            return Unknown(reason=self._foreign(handle))
         if self._memory.was_just_alive(handle.container_id):
             return Alive()
         try:
@@ -109,6 +125,8 @@ class ContainerRunner:
 
     def stop(self, handle: Handle, grace_ms: int) -> StopOutcome:
         """TERM, `grace_ms`, KILL, then read back by inspect that it is gone. Repeating it is harmless."""
+        if handle.runtime != self.runtime:
+            return StillThere(reason=self._foreign(handle), pids=())
         forced, refusal = False, ""
         try:
             for name, wait_ms in (("TERM", grace_ms), ("KILL", self._limits.kill_ms)):
@@ -124,10 +142,20 @@ class ContainerRunner:
         pids = (seen.pid,) if seen is not None and seen.pid else ()
         return StillThere(reason=f"{self.runtime} shows it running after KILL; {refusal}", pids=pids)
 
+    def adopt(self, handle: Handle, log_path: Path) -> None:
+        """Watch over a container that an earlier host started as if this one had: the end of its output is kept."""
+        self._memory.note_log(handle.container_id, log_path)
+
     def list_own(self) -> tuple[Handle, ...]:
-        """All running containers of this install, in the order of their sessions; RuntimeUnavailable."""
+        """All running containers of this install, in the order of their sessions; RuntimeUnavailable.
+
+        The first answer is also used to `tidy`: at the start of a host the runtime may still be down.
+        """
         now_ms = self._now_ms()
-        running = (seen for seen in self._containers.own(self._install_id) if seen.alive)
+        own = self._containers.own(self._install_id)
+        if not self._is_tidy:
+            self._remove_leftovers(own)
+        running = (seen for seen in own if seen.alive)
         handles = [handle for seen in running if (handle := seen.handle(self.runtime, now_ms)) is not None]
         return tuple(sorted(handles, key=lambda handle: (handle.session, handle.incarnation)))
 
@@ -139,7 +167,7 @@ class ContainerRunner:
         try:
             seen = self._containers.inspect(handle.container_id)
             if seen is not None and not seen.alive:
-                self._keep_log(handle.container_id)
+                self._keep_log(handle.container_id, handle.session)
                 self._containers.remove(handle.container_id)
         except (RuntimeUnavailable, OSError):
             return
@@ -149,17 +177,36 @@ class ContainerRunner:
     def tidy(self) -> int:
         """Remove all ended containers of this install and secret files without a container; RuntimeUnavailable.
 
-        For the beginning of a host: ends that an earlier one did not live to see. Returns how many were removed.
+        For the beginning of a host: ends that an earlier one did not live to see. How they ended is still answered
+        by `look`. Returns how many were removed.
         """
-        own = self._containers.own(self._install_id)
-        removed = [seen.name for seen in own if not seen.alive and self._containers.remove(seen.container_id)]
-        for name in {*self._shelf.names()} - {seen.name for seen in own if seen.alive}:
-            self._shelf.drop(name)
-        return len(removed)
+        return self._remove_leftovers(self._containers.own(self._install_id))
+
+    def detach(self) -> None:
+        """Let go of everything: containers go on in any case."""
+        self.close()
 
     def close(self) -> None:
         """Let go of everything. Containers go on: the next host finds them by `list_own`."""
         self._memory.clear()
+
+    def _remove_leftovers(self, own: tuple[Seen, ...]) -> int:
+        removed = [seen.name for seen in own if not seen.alive and self._remove_leftover(seen)]
+        for name in {*self._shelf.names()} - {seen.name for seen in own if seen.alive}:
+            self._shelf.drop(name)
+        self._is_tidy = True
+        return len(removed)
+
+    def _remove_leftover(self, seen: Seen) -> bool:
+        if (key := seen.key()) is not None:
+            self._memory.note_end(seen.container_id, seen.ended(self._now_ms()))
+            with suppress(OSError):  # a full disk costs the end of a log, not the start of a host
+                self._keep_log(seen.container_id, key[0])
+        return self._containers.remove(seen.container_id)
+
+    def _foreign(self, handle: Handle) -> str:
+        """A configuration that was changed while it ran must not let a second one start beside it."""
+        return f"it was started by {handle.runtime}, not {self.runtime}: stop it by the configuration that it had"
 
     def _judge(self, handle: Handle, seen: Seen | None) -> Ended | None:
         """Keep what `inspect` showed; None if it runs."""
@@ -182,11 +229,15 @@ class ContainerRunner:
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _keep_log(self, container_id: str) -> None:
-        if (path := self._memory.log_path(container_id)) is None:
+    def _keep_log(self, container_id: str, session: str) -> None:
+        path = self._memory.log_path(container_id)
+        if path is None and self._log_path is not None:
+            path = self._log_path(session)
+        if path is None:
             return
         text = self._containers.log_end(container_id, _LOG_LINES, self._limits.log_kept_bytes)
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = RotatingLog(path, self._limits.log_kept_bytes, _LOG_KEEP)
+        redactor = None if self._redactions is None else LogRedactor(**asdict(self._redactions))
+        log = RotatingLog(path, self._limits.log_kept_bytes, _LOG_KEEP, redactor)
         log.write(text.encode())
         log.close()

@@ -1,5 +1,6 @@
 """How does one container start, in the place of whatever an earlier one of its session left behind?"""
 
+import time
 from typing import Final
 
 from turnkeel_adapters.runners.errors import SpawnFailed
@@ -9,11 +10,13 @@ from turnkeel_adapters.runners.oci.command import Done, Refused, RuntimeCommand
 from turnkeel_adapters.runners.oci.containers import Containers
 from turnkeel_adapters.runners.oci.errors import RuntimeDown, RuntimeUnavailable
 from turnkeel_adapters.runners.oci.health import DaemonDown, ProgramMissing, Unresponsive, describe_trouble
+from turnkeel_adapters.runners.oci.memory import mono_ms
 from turnkeel_adapters.runners.oci.secrets import SecretShelf
 from turnkeel_adapters.runners.oci.seen import Seen, require_id
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 from turnkeel_adapters.runners.records import SpawnOrder
 
+_PAUSE_S: Final = 0.2
 _CONFLICT: Final = "is already in use"
 
 
@@ -66,13 +69,20 @@ class Starter:
         self._shelf.drop(seen.name)
 
     def _run(self, argv: tuple[str, ...], name: str, settings: ContainerSettings, order: SpawnOrder) -> str:
-        for attempt in (1, 2):
-            outcome = self._command.call(*argv, limit_ms=self._command.limits.start_ms)
+        limit_ms = self._command.limits.start_ms
+        deadline_ms = mono_ms() + limit_ms
+        while True:
+            outcome = self._command.call(*argv, limit_ms=limit_ms)
+            again = mono_ms() < deadline_ms
             match outcome:
                 case Done(output):
                     return self._id(output, name)
-                case Refused(_, text, _) if _CONFLICT in text and attempt == 1:
+                case Refused(_, text, _) if _CONFLICT in text and again:
                     self._free(name, order.session)
+                case Refused(code, _, _) if code < 0 and again:
+                    # Something killed the client: what it asked for may be done, half done, or not begun.
+                    if (started := self._finished(name)) is not None:
+                        return started
                 case Refused(_, text, _):
                     self._remove_failed(name)
                     raise SpawnFailed(order.session, *diagnose_refusal(text, settings))
@@ -80,7 +90,18 @@ class Starter:
                     if not isinstance(outcome, ProgramMissing):
                         self._doubtful.add(name)
                     raise RuntimeDown(order.session, describe_trouble(outcome))
-        raise AssertionError("the second attempt answers or raises")
+            # A name is taken as soon as its container is being made; it is shown, and can be removed, only after that.
+            time.sleep(_PAUSE_S)
+
+    def _finished(self, name: str) -> str | None:
+        """The id of the running container of this name; one that was made but not started is removed."""
+        seen = self._containers.inspect(name)
+        if seen is None or not seen.belongs_to(self._shelf.install_id):
+            return None
+        if seen.alive:
+            return seen.container_id
+        self._containers.remove(seen.container_id)
+        return None
 
     def _id(self, output: str, name: str) -> str:
         lines = output.split()

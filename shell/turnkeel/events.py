@@ -9,10 +9,27 @@ from turnkeel_core import ChargeAttempt, FailMessage, HoldWake, StuckAction
 
 @frozen
 class HostStarted:
-    """The host holds its data directory; `leftovers` containers of an earlier host were stopped."""
+    """The host holds its data directory; `adopted` containers of an earlier host go on."""
 
     sessions: int
-    leftovers: int
+    adopted: int
+
+
+@frozen
+class Adopted:
+    """A container that an earlier host started is watched from now on."""
+
+    session: str
+    incarnation: int
+
+
+@frozen
+class StrayStopped:
+    """A container that no record names, or no longer, is gone."""
+
+    session: str
+    incarnation: int
+    reason: str
 
 
 @frozen
@@ -35,13 +52,14 @@ class WakeFailed:
 
 @frozen
 class Died:
-    """A container is gone. `intent` is why the host stopped it, None if it ended by itself."""
+    """A container is gone. `intent` is why the host stopped it, None if it ended by itself; `oom`: out of memory."""
 
     session: str
     incarnation: int
     exit_code: int | None
     signal: int | None
     intent: str | None
+    oom: bool = False
 
 
 @frozen
@@ -138,6 +156,8 @@ class HostStopped:
 
 HostEvent: TypeAlias = (
     HostStarted
+    | Adopted
+    | StrayStopped
     | Woke
     | WakeFailed
     | Died
