@@ -27,7 +27,7 @@ class _CronQuestion:
 def _asked(
     snapshot: type[S],
     policy: type[P],
-    decide: Callable[[S, P], AttrsInstance | tuple[AttrsInstance, ...]],
+    decide: Callable[[S, P], Object],
     explain_it: Callable[[S, P], core.Explanation],
 ) -> Answer:
     def answer(given: JsonValue, limits: JsonValue, explain: bool) -> Object:
@@ -35,16 +35,17 @@ def _asked(
         if isinstance(seen, WireFault) or isinstance(by, WireFault):
             raise WireFault(tuple(error for side in (seen, by) if isinstance(side, WireFault) for error in side.errors))
         why: Object = {"why": to_data(explain_it(seen, by))} if explain else {}
-        return {**_data(decide(seen, by)), **why}
+        return {**decide(seen, by), **why}
 
     return answer
 
 
-def _data(answer: AttrsInstance | tuple[AttrsInstance, ...]) -> Object:
-    if isinstance(answer, core.SweepPlan):
-        return cast(Object, to_data(answer))
-    actions: tuple[AttrsInstance, ...] = answer if isinstance(answer, tuple) else (answer,)
-    return _actions(*actions)
+def _one(decide: Callable[[S, P], AttrsInstance]) -> Callable[[S, P], Object]:
+    return lambda seen, policy: _actions(decide(seen, policy))
+
+
+def _many(decide: Callable[[S, P], tuple[AttrsInstance, ...]]) -> Callable[[S, P], Object]:
+    return lambda seen, policy: _actions(*decide(seen, policy))
 
 
 def _actions(*actions: AttrsInstance) -> Object:
@@ -68,36 +69,45 @@ def _cron(given: JsonValue, limits: JsonValue, explain: bool) -> Object:
 
 DECISIONS: Final[dict[str, Answer]] = {
     "decide_stuck_action": _asked(
-        core.StuckSnapshot, core.StuckPolicy, core.decide_stuck_action, core.explain_stuck_action
+        core.StuckSnapshot, core.StuckPolicy, _one(core.decide_stuck_action), core.explain_stuck_action
     ),
-    "decide_retry": _asked(core.RetrySnapshot, core.RetryPolicy, core.decide_retry, core.explain_retry),
-    "decide_spawn": _asked(core.SpawnSnapshot, core.SpawnPolicy, core.decide_spawn, core.explain_spawn),
-    "decide_run": _asked(core.RunSnapshot, core.LimitPolicy, core.decide_run, core.explain_run),
-    "decide_grace": _asked(core.ClockSnapshot, core.SuspendPolicy, core.decide_grace, core.explain_grace),
-    "decide_output": _asked(core.OutputSnapshot, core.OutputPolicy, core.decide_output, core.explain_output),
-    "plan_starts": _asked(core.StartSnapshot, core.StartPolicy, core.plan_starts, core.explain_starts),
-    "plan_sweep": _asked(core.SweepSnapshot, core.SweepPolicy, core.plan_sweep, core.explain_sweep),
-    "plan_adoption": _asked(core.AdoptionSnapshot, core.AdoptionPolicy, core.plan_adoption, core.explain_adoption),
-    "accept_turn": _asked(core.AcceptSnapshot, core.TurnPolicy, core.accept_turn, core.explain_accept_turn),
-    "claim_turn": _asked(core.ClaimSnapshot, core.TurnPolicy, core.claim_turn, core.explain_claim_turn),
+    "decide_retry": _asked(core.RetrySnapshot, core.RetryPolicy, _one(core.decide_retry), core.explain_retry),
+    "decide_spawn": _asked(core.SpawnSnapshot, core.SpawnPolicy, _one(core.decide_spawn), core.explain_spawn),
+    "decide_run": _asked(core.RunSnapshot, core.LimitPolicy, _one(core.decide_run), core.explain_run),
+    "decide_grace": _asked(core.ClockSnapshot, core.SuspendPolicy, _one(core.decide_grace), core.explain_grace),
+    "decide_output": _asked(core.OutputSnapshot, core.OutputPolicy, _one(core.decide_output), core.explain_output),
+    "plan_starts": _asked(core.StartSnapshot, core.StartPolicy, _many(core.plan_starts), core.explain_starts),
+    "plan_sweep": _asked(
+        core.SweepSnapshot,
+        core.SweepPolicy,
+        lambda seen, policy: cast(Object, to_data(core.plan_sweep(seen, policy))),
+        core.explain_sweep,
+    ),
+    "plan_adoption": _asked(
+        core.AdoptionSnapshot, core.AdoptionPolicy, _many(core.plan_adoption), core.explain_adoption
+    ),
+    "accept_turn": _asked(core.AcceptSnapshot, core.TurnPolicy, _one(core.accept_turn), core.explain_accept_turn),
+    "claim_turn": _asked(core.ClaimSnapshot, core.TurnPolicy, _one(core.claim_turn), core.explain_claim_turn),
     "finalize_turn_from_outbox": _asked(
-        core.TurnSnapshot, core.TurnPolicy, core.finalize_turn_from_outbox, core.explain_finalize_turn
+        core.TurnSnapshot, core.TurnPolicy, _many(core.finalize_turn_from_outbox), core.explain_finalize_turn
     ),
     "plan_turn_recovery": _asked(
-        core.RecoverySnapshot, core.TurnPolicy, core.plan_turn_recovery, core.explain_turn_recovery
+        core.RecoverySnapshot, core.TurnPolicy, _many(core.plan_turn_recovery), core.explain_turn_recovery
     ),
-    "abort_session": _asked(core.AbortSnapshot, core.TurnPolicy, core.abort_session, core.explain_abort_session),
-    "plan_enqueue": _asked(core.EnqueueSnapshot, core.SettlePolicy, core.plan_enqueue, core.explain_enqueue),
-    "plan_deliveries": _asked(core.DeliverySnapshot, core.OutboxPolicy, core.plan_deliveries, core.explain_deliveries),
+    "abort_session": _asked(core.AbortSnapshot, core.TurnPolicy, _many(core.abort_session), core.explain_abort_session),
+    "plan_enqueue": _asked(core.EnqueueSnapshot, core.SettlePolicy, _many(core.plan_enqueue), core.explain_enqueue),
+    "plan_deliveries": _asked(
+        core.DeliverySnapshot, core.OutboxPolicy, _many(core.plan_deliveries), core.explain_deliveries
+    ),
     "settle_delivery": _asked(
-        core.SettleSnapshot, core.SettlePolicy, core.settle_delivery, core.explain_settle_delivery
+        core.SettleSnapshot, core.SettlePolicy, _many(core.settle_delivery), core.explain_settle_delivery
     ),
-    "plan_expiry": _asked(core.ExpirySnapshot, core.SettlePolicy, core.plan_expiry, core.explain_expiry),
-    "plan_prune": _asked(core.PruneSnapshot, core.SettlePolicy, core.plan_prune, core.explain_prune),
+    "plan_expiry": _asked(core.ExpirySnapshot, core.SettlePolicy, _many(core.plan_expiry), core.explain_expiry),
+    "plan_prune": _asked(core.PruneSnapshot, core.SettlePolicy, _many(core.plan_prune), core.explain_prune),
     "plan_legacy_import": _asked(
-        core.LegacySnapshot, core.OutboxPolicy, core.plan_legacy_import, core.explain_legacy_import
+        core.LegacySnapshot, core.OutboxPolicy, _many(core.plan_legacy_import), core.explain_legacy_import
     ),
-    "decide_lease": _asked(core.LeaseSnapshot, core.LeasePolicy, core.decide_lease, core.explain_lease),
+    "decide_lease": _asked(core.LeaseSnapshot, core.LeasePolicy, _one(core.decide_lease), core.explain_lease),
     "next_cron_run": _cron,
 }
 """The decisions by name; each takes input, policy (None: the defaults) and whether to explain."""
