@@ -40,6 +40,8 @@ def test_a_container_goes_on_when_its_host_is_killed_and_the_next_one_takes_it_o
     assert (world.status(A, "m1"), world.replies(A, "m1")) == (("completed", 0), 1)
     assert len(world.runner.spawns) == 1
     assert (world.events(Charged), world.broken_laws()) == ([], [])
+    [line] = world.state.journal.of_session(A, limit=9, decision="plan_adoption")
+    assert (line.incarnation, "AdoptContainer" in line.actions) == (1, True)
 
 
 def test_a_container_that_ended_while_no_host_was_there_is_buried_and_its_message_charged_once(new_world, lab, agents):

@@ -45,14 +45,17 @@ class Journal:
             if newest % _PRUNE_EVERY == 0:
                 db.execute("DELETE FROM journal WHERE id <= ?", (newest - KEPT_LINES,))
 
-    def of_session(self, session: str, *, limit: int, before_id: int | None = None) -> tuple[JournalLine, ...]:
-        """The newest lines of one session, newest first."""
+    def of_session(
+        self, session: str, *, limit: int, before_id: int | None = None, decision: str | None = None
+    ) -> tuple[JournalLine, ...]:
+        """The newest lines of one session, newest first; those of one decision, if it is named."""
         rows = self._database.rows(
             "SELECT at_ms, session, incarnation, decision, text, input, actions, why FROM journal"
-            " JOIN policy ON digest = policy_digest WHERE session = ? AND (?2 IS NULL OR journal.id < ?2)"
-            " ORDER BY journal.id DESC LIMIT ?",
+            " JOIN policy ON digest = policy_digest WHERE session = ?1 AND (?2 IS NULL OR journal.id < ?2)"
+            " AND (?3 IS NULL OR decision = ?3) ORDER BY journal.id DESC LIMIT ?4",
             session,
             before_id,
+            decision,
             limit,
         )
         typed = cast("list[tuple[int, str, int, str, str, str, str, str]]", rows)

@@ -37,7 +37,7 @@ class LimitsOf:
         """What holds for this session."""
         if self._file is not None:
             return Limits(policy=self.config.sweep, source=str(self._file))
-        for line in patiently(lambda: state.journal.of_session(session, limit=1)):
+        for line in patiently(lambda: state.journal.of_session(session, limit=1, decision="plan_sweep")):
             try:
                 return Limits(policy=loads(line.policy, SweepPolicy), source="the host's last decision")
             except WireFault:

@@ -1,5 +1,7 @@
 """Where does a decision go before it is carried out? Into the journal: facts, policy, actions and reasons."""
 
+from attrs import evolve
+
 from turnkeel.host.look import View
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.state.journal import JournalLine
@@ -27,16 +29,19 @@ def record(view: View, plan: SweepPlan, ports: HostPorts, policies: HostPolicies
 def record_adoption(
     seen: AdoptionSnapshot, actions: tuple[AdoptionAction, ...], ports: HostPorts, policies: HostPolicies
 ) -> None:
-    """One durable journal line for a comparison with the runtime's list; it belongs to no one session."""
-    ports.state.journal.append(
-        JournalLine(
-            at_ms=seen.now_ms,
-            session="",
-            incarnation=0,
-            decision="plan_adoption",
-            policy=dumps(policies.adoption),
-            input=dumps(seen),
-            actions=dumps_all(actions),
-            why=dumps(explain_adoption(seen, policies.adoption)),
+    """One durable journal line for each session that a comparison with the runtime's list found something of."""
+    for session, incarnation in {action.session: action.incarnation for action in actions}.items():
+        running = tuple(one for one in seen.running if one.session == session)
+        part = evolve(seen, running=running, records=tuple(one for one in seen.records if one.session == session))
+        ports.state.journal.append(
+            JournalLine(
+                at_ms=seen.now_ms,
+                session=session,
+                incarnation=incarnation,
+                decision="plan_adoption",
+                policy=dumps(policies.adoption),
+                input=dumps(part),
+                actions=dumps_all(action for action in actions if action.session == session),
+                why=dumps(explain_adoption(part, policies.adoption)),
+            )
         )
-    )

@@ -76,13 +76,16 @@ def find_leftovers(data_dir: Path) -> tuple[str, ...]:
 def read_acts(reading: Reading, session: str) -> tuple[Act, ...]:
     """The kills, retries and failures of one session, oldest first, with the rules that fired."""
     ends = {one.number: one for one in reading.state.incarnations.history(session, limit=_ALL)}
-    lines = reversed(reading.state.journal.of_session(session, limit=_ALL))
+    lines = reversed(reading.state.journal.of_session(session, limit=_ALL, decision="plan_sweep"))
     return tuple(act for line in lines if (act := _act(line, ends.get(line.incarnation))) is not None)
 
 
 def waited(reading: Reading, session: str) -> bool:
     """Did the session have to wait for a place to run?"""
-    plans = (loads(line.actions, SweepPlan) for line in reading.state.journal.of_session(session, limit=_ALL))
+    plans = (
+        loads(line.actions, SweepPlan)
+        for line in reading.state.journal.of_session(session, limit=_ALL, decision="plan_sweep")
+    )
     return any(isinstance(action, HoldWake) and action.reason == "slot" for plan in plans for action in plan.actions)
 
 
