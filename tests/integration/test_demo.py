@@ -74,6 +74,7 @@ def test_the_demo_on_a_terminal_shows_a_table_and_keeps_its_data(tmp_path: Path)
     assert (kept / "v2-sessions" / "main" / "answers" / "outbound.db").exists()
 
 
+@pytest.mark.long
 def test_an_interrupted_demo_stops_its_agents_and_judges_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(_command("plain=True"), env=_environment(tmp_path), stdout=subprocess.PIPE, text=True) as ran:
         assert ran.stdout is not None

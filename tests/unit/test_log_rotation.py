@@ -133,7 +133,7 @@ def cut_up(text: bytes, sizes: list[int]) -> list[bytes]:
 
 
 LINES = st.sampled_from(
-    [*SECRETS, "plain.", "\n", "\r", " ", "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----"]
+    [*SECRETS, "plain.", "\n", "\r", " ", "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----\n"]
 )
 
 
