@@ -415,8 +415,9 @@ def test_what_an_operator_cleared_is_looked_at_again_at_once_and_told_anew_if_it
         _garbled(folder / "inbound.db")
         await live.until(lambda: lab.faults("a"))
         await asyncio.sleep(0.5)
+        told = len(live.of(FaultSeen, "main/a"))  # 2, if the host looked while the file was being spoiled
         clear()
-        await live.until(lambda: len(live.of(FaultSeen, "main/a")) == 2 and lab.faults("a"))
+        await live.until(lambda: len(live.of(FaultSeen, "main/a")) == told + 1 and lab.faults("a"))
         await asyncio.sleep(0.5)
         (folder / "inbound.db").write_bytes(kept)
         clear()
@@ -424,5 +425,5 @@ def test_what_an_operator_cleared_is_looked_at_again_at_once_and_told_anew_if_it
         await answered(lab, live, "a", after)
 
     live = lab.run(slow, script)
-    assert len(live.of(FaultSeen, "main/a")) == 2 and len(live.of(FaultCleared, "main/a")) == 1
+    assert len(live.of(FaultSeen, "main/a")) <= 3 and len(live.of(FaultCleared, "main/a")) == 1
     assert not lab.faults()
