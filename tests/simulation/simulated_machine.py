@@ -12,7 +12,7 @@ from turnkeel_adapters.runners.records import Alive, Ended, Handle, SpawnOrder, 
 from turnkeel_adapters.sessions.memory import MemorySessionStore
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.records import FileStamp, FolderSignature
-from turnkeel_adapters.sessions.tree import FoundSession, TreeListing
+from turnkeel_adapters.sessions.tree import FolderFault, FoundSession, TreeListing
 
 
 class HostGone(BaseException):
@@ -123,6 +123,7 @@ class Sessions:
     def __init__(self) -> None:
         self.stores: dict[str, Session] = {}
         self.closed: frozenset[str] = frozenset()
+        self.unusable: dict[str, str] = {}
 
     def host_side(self, life: Life) -> "_SessionsSeen":
         """For the ports of one host."""
@@ -136,8 +137,12 @@ class _SessionsSeen:
 
     def find(self) -> TreeListing:
         self._life.step("find")
-        names = [SessionName.parse(name) for name in self._sessions.stores]
-        return TreeListing(sessions=tuple(FoundSession(name=n, folder=Path(str(n))) for n in sorted(names)), faults=())
+        unusable = self._sessions.unusable
+        names = [SessionName.parse(name) for name in self._sessions.stores if name not in unusable]
+        return TreeListing(
+            sessions=tuple(FoundSession(name=n, folder=Path(str(n))) for n in sorted(names)),
+            faults=tuple(FolderFault(folder=Path("/data") / name, detail=why) for name, why in unusable.items()),
+        )
 
     def closed_in_registry(self) -> frozenset[str]:
         return self._sessions.closed

@@ -106,6 +106,19 @@ def test_a_container_of_a_session_that_was_closed_meanwhile_is_stopped(new_world
     assert (world.runner.living(), world.state.incarnations.open()) == ([], ())
 
 
+def test_a_container_whose_folder_cannot_be_used_at_the_start_goes_on_and_is_watched_once_it_can(
+    new_world, lab, agents
+):
+    world = running_world(new_world, lab, agents, think_s=600)
+    world.sessions.unusable[A] = "it is a link"
+    world.play(5 * lab.MINUTE)
+    assert (world.events(StrayStopped), len(world.runner.living())) == ([], 1)
+    world.sessions.unusable.clear()
+    world.play(10 * lab.MINUTE)
+    assert (world.status(A, "m1"), len(world.runner.spawns)) == (("completed", 0), 1)
+    assert world.broken_laws() == []
+
+
 @pytest.mark.parametrize("when", ["at the start", "later"])
 def test_CR_06_a_container_that_no_record_names_any_more_is_found_and_stopped(new_world, lab, agents, when):
     world = running_world(new_world, lab, agents, think_s=3_000)

@@ -143,9 +143,11 @@ class Host:
 
     async def _compare(self, served: tuple[str, ...]) -> None:
         """Until the runtime has answered once, nothing is known of any container and none is started."""
-        ports = self._ports
+        ports, booting = self._ports, self._census is None
+        # A folder that cannot be used now is no reason to end the container that works in it.
+        served += tuple("/".join(path.split("/")[-2:]) for path in self._listing_faults)
         try:
-            census = await ports.executor.run(reconcile, ports, self._policies, served, booting=self._census is None)
+            census = await ports.executor.run(reconcile, ports, self._policies, served, booting=booting)
         except RuntimeUnavailable:
             return  # the runner's `trouble` tells it
         self._census = census
