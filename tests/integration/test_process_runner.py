@@ -252,7 +252,7 @@ def test_a_second_stop_can_shorten_the_grace_of_the_first(bench: Bench, monkeypa
     ("environment", "way"),
     [("keep", "stop"), ("wipe", "stop"), ("keep", "own end"), ("wipe", "own end"), ("keep", "guard killed")],
 )
-def test_no_descendant_survives_however_it_hid(bench: Bench, environment: str, way: str) -> None:
+def test_CR_26_no_descendant_survives_however_it_hid(bench: Bench, environment: str, way: str) -> None:
     handle = bench.python(FORKS_TWICE, str(bench.folder), environment, "leave" if way == "own end" else "stay")
     wait_until((bench.folder / "pid").exists, "the grandchild runs")
     grandchild = int((bench.folder / "pid").read_text())
@@ -450,7 +450,7 @@ def test_a_host_never_takes_itself_for_a_container(bench: Bench) -> None:
     assert (done.stdout, done.returncode) == ("() Stopped\n", 0)
 
 
-def test_two_installs_do_not_see_each_other(bench: Bench, tmp_path: Path) -> None:
+def test_LO_03_two_installs_do_not_see_each_other(bench: Bench, tmp_path: Path) -> None:
     handle = bench.shell("sleep 1000")
     other = Bench(tmp_path, f"{bench.install_id}other")
     assert other.runner.list_own() == ()

@@ -75,7 +75,7 @@ OCI = "tests/unit/test_oci_runtime.py"
 
 ELSEWHERE = {
     "LO-03": (
-        f"{PROCESSES}::test_two_installs_do_not_see_each_other",
+        f"{PROCESSES}::test_LO_03_two_installs_do_not_see_each_other",
         f"{CONTAINERS}::test_two_installs_on_one_daemon_see_and_stop_only_their_own",
         f"{HOSTS}::test_two_installs_on_one_daemon_do_not_touch_each_other",
     ),
@@ -90,7 +90,7 @@ ELSEWHERE = {
     "CR-14": (f"{HOSTS}::test_a_host_starts_while_the_daemon_is_down_and_works_when_it_is_there",),
     "CR-16": (f"{CONTAINERS}::test_how_a_container_ended_is_evidence",),
     "CR-22": (
-        f"{CONTAINERS}::test_a_corpse_that_holds_the_name_is_removed_if_it_is_ours",
+        f"{CONTAINERS}::test_CR_22_a_corpse_that_holds_the_name_is_removed_if_it_is_ours",
         f"{CONTAINERS}::test_a_foreign_container_that_holds_the_name_is_left_alone_and_named",
     ),
     "CR-24": (
@@ -99,7 +99,7 @@ ELSEWHERE = {
         f"{HOSTS}::test_a_daemon_that_stops_and_comes_back_is_shown_and_charged_to_nobody",
     ),
     "CR-26": (
-        f"{PROCESSES}::test_no_descendant_survives_however_it_hid",
+        f"{PROCESSES}::test_CR_26_no_descendant_survives_however_it_hid",
         f"{CONTAINERS}::test_a_first_process_that_ignores_term_is_killed",
     ),
 }

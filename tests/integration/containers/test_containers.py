@@ -242,7 +242,7 @@ def test_the_ended_container_of_an_earlier_incarnation_makes_room(bench, until):
 
 
 @pytest.mark.parametrize("with_session", [True, False], ids=["with all labels", "with the install's label alone"])
-def test_a_corpse_that_holds_the_name_is_removed_if_it_is_ours(bench, with_session):
+def test_CR_22_a_corpse_that_holds_the_name_is_removed_if_it_is_ours(bench, with_session):
     name = name_container(bench.install_id, "main/s", 1)
     labels = ["--label", f"turnkeel.install={bench.install_id}"]
     labels += ["--label", "turnkeel.session=main/s"] if with_session else []
