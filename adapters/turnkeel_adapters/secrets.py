@@ -34,9 +34,9 @@ def known_secrets(
     """Every secret that this host has or hands on, as it stands now; one that changes later is not known.
 
     These are the variables of `environ` (what `pass_environment` passes on is among them), of `[agent] environment`
-    and of `[container] environment` whose names are of the secret class, the contents of `secret_files`, and the
-    tokens of the model's login in HOME; each as it is, and as JSON writes it. Never raises: a file that cannot be read
-    is named in `unread`.
+    and of `[container] environment` whose names are of the secret class, the contents of `secret_files`, the tokens of
+    channels and of the ingress, and those of the model's login in HOME; each as it is, and as JSON writes it. Never
+    raises: a file that cannot be read is named in `unread`.
     """
     containers = () if config is None or config.container is None else config.container.all()
     given = [table.environment for table in containers] + ([] if config is None else [config.agent.environment])
@@ -45,11 +45,22 @@ def known_secrets(
     unread: list[str] = []
     for path in dict.fromkeys(path for table in containers for _, path in table.secret_files):
         values.append(_text(Path(path), unread))
+    for file, variable in _tokens(config):
+        token = environ.get(variable or "", "") if file is None else _text(Path(file), unread)
+        values.append(token.strip())
     login = _login(environ)
     if login is not None:
         values.extend(secrets_of_credentials(_text(login, unread)))
     known = dict.fromkeys(form for value in values if value for form in (value, *_as_json(value)))
     return KnownSecrets(values=tuple(known), unread=tuple(unread))
+
+
+def _tokens(config: "HostConfig | None") -> tuple[tuple[str | None, str | None], ...]:
+    """(file, variable) of each token that this host sends or asks for."""
+    if config is None:
+        return ()
+    doors = (*(settings for _, settings in config.channels), *(() if config.ingress is None else (config.ingress,)))
+    return tuple(dict.fromkeys((door.token_file, door.token_env) for door in doors))
 
 
 def secrets_of_credentials(text: str) -> tuple[str, ...]:

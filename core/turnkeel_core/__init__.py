@@ -41,7 +41,7 @@ from turnkeel_core.leases import (
     explain_lease,
 )
 from turnkeel_core.lifecycle_apply import TurnChange, after_row, after_turn
-from turnkeel_core.lifecycle_policy import LeasePolicy, OutboxPolicy, SettlePolicy, TurnPolicy
+from turnkeel_core.lifecycle_policy import DeliveryPolicy, LeasePolicy, OutboxPolicy, SettlePolicy, TurnPolicy
 from turnkeel_core.lifecycle_prune import (
     ForgetIdentity,
     KeptIdentity,
@@ -58,12 +58,14 @@ from turnkeel_core.outbox import (
     explain_enqueue,
     explain_expiry,
     explain_legacy_import,
+    explain_row_retry,
     explain_settle_delivery,
     is_permanent_error,
     plan_deliveries,
     plan_enqueue,
     plan_expiry,
     plan_legacy_import,
+    plan_row_retry,
     settle_delivery,
 )
 from turnkeel_core.outbox_candidates import ChannelFacts, DeliveryAction, DeliverySnapshot
@@ -99,7 +101,9 @@ from turnkeel_core.outbox_records import (
     RetryRow,
     RowAction,
 )
+from turnkeel_core.outbox_retry import RefuseRetry, RowRetryAction, RowRetrySnapshot
 from turnkeel_core.outbox_settle import SettleAction, SettleSnapshot
+from turnkeel_core.outbox_time import next_delivery_at_ms
 from turnkeel_core.output import (
     OutputAction,
     OutputSnapshot,
@@ -161,6 +165,7 @@ from turnkeel_core.sweep_records import (
     ParkRecurrence,
     ReleaseClaims,
     SettleAck,
+    StopAborted,
     StopContainer,
     SweepAction,
     SweepPlan,
@@ -240,6 +245,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "DelayRetry",
     "DeliverRow",
     "DeliveryAction",
+    "DeliveryPolicy",
     "DeliverySnapshot",
     "Dropped",
     "EnqueueAction",
@@ -314,6 +320,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "RefuseLease",
     "RefuseOutput",
     "RefuseReply",
+    "RefuseRetry",
     "RefuseTurn",
     "ReleaseClaims",
     "RemoveFile",
@@ -327,6 +334,8 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "RetryTurn",
     "ReturnExisting",
     "RowAction",
+    "RowRetryAction",
+    "RowRetrySnapshot",
     "RuleTried",
     "Run",
     "RunAction",
@@ -354,6 +363,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "StartNow",
     "StartPolicy",
     "StartSnapshot",
+    "StopAborted",
     "StopContainer",
     "StopIdle",
     "StopRun",
@@ -408,6 +418,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "explain_output",
     "explain_prune",
     "explain_retry",
+    "explain_row_retry",
     "explain_run",
     "explain_settle_delivery",
     "explain_spawn",
@@ -418,6 +429,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "finalize_turn_from_outbox",
     "is_permanent_error",
     "is_secret_name",
+    "next_delivery_at_ms",
     "parse_env_file",
     "plan_adoption",
     "plan_deliveries",
@@ -425,6 +437,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "plan_expiry",
     "plan_legacy_import",
     "plan_prune",
+    "plan_row_retry",
     "plan_starts",
     "plan_sweep",
     "plan_turn_recovery",

@@ -63,6 +63,11 @@ class TurnPolicy:
     identity_retention_ms: int = field(
         default=604_800_000, validator=_COUNT, metadata=_why("a week: longer than any known channel delivers again")
     )
+    stop_words: tuple[str, ...] = field(
+        default=("/stop",),
+        validator=deep_iterable((instance_of(str), min_len(1))),
+        metadata=_why("a message that is one of these, in any case, ends the session's work instead of adding to it"),
+    )
     lease: LeasePolicy = Factory(LeasePolicy)
 
 
@@ -129,3 +134,38 @@ class SettlePolicy:
 
     outbox: OutboxPolicy = Factory(OutboxPolicy)
     turn: TurnPolicy = Factory(TurnPolicy)
+
+
+@frozen(kw_only=True)
+class DeliveryPolicy:
+    """How the host looks, waits and cleans up while it delivers; no decision about a row or turn depends on these."""
+
+    notify: bool = field(
+        default=True, validator=instance_of(bool), metadata=_why("a person who waits is told that no answer comes")
+    )
+    fallback_ms: int = field(
+        default=60_000, validator=_AT_LEAST_ONE, metadata=_why("a look once a minute covers what nobody announced")
+    )
+    prune_ms: int = field(
+        default=600_000, validator=_AT_LEAST_ONE, metadata=_why("what is kept for days need not go to the minute")
+    )
+    prune_limit: int = field(
+        default=500, validator=_AT_LEAST_ONE, metadata=_why("a batch takes some milliseconds; the next follows soon")
+    )
+    notice_limit: int = field(
+        default=16, validator=_AT_LEAST_ONE, metadata=_why("a pass stays short however many turns have failed")
+    )
+    retry_ms: int = field(
+        default=1_000, validator=_AT_LEAST_ONE, metadata=_why("a store that is locked or full is tried again, doubling")
+    )
+    retry_max_ms: int = field(
+        default=30_000, validator=_AT_LEAST_ONE, metadata=_why("a store that works again is used within half a minute")
+    )
+    stop_grace_ms: int = field(
+        default=10_000, validator=_COUNT, metadata=_why("most calls end by then; service managers give 30 s or more")
+    )
+    call_limit_ms: int = field(
+        default=600_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("longer than any channel's own time limit; a hung call must not hold its conversation for ever"),
+    )

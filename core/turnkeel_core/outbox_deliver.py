@@ -26,12 +26,14 @@ def explain_deliveries(seen: DeliverySnapshot, policy: OutboxPolicy = OutboxPoli
 
 def _evaluate(seen: DeliverySnapshot, policy: OutboxPolicy) -> tuple[Verdict[DeliveryAction], ...]:
     ordered = sorted(seen.rows, key=lambda row: (row.queued_at_ms, row.ordinal, row.row_id))
-    lanes = {row.lane: sorted((r for r in ordered if r.lane == row.lane), key=_in_lane) for row in ordered}
+    lanes: dict[str, list[OutboxRow]] = {}
+    for row in ordered:
+        lanes.setdefault(row.lane, []).append(row)
     verdicts: list[Verdict[DeliveryAction]] = []
     ready: list[OutboxRow] = []
     for lane in lanes.values():
         blocked = False
-        for row in lane:
+        for row in sorted(lane, key=_in_lane):
             judged = judge(row, seen, policy)
             if judged.verdict is None and blocked:
                 verdicts.append(waits("lane", "an earlier message of its conversation comes first", row.row_id))

@@ -20,6 +20,7 @@ class Reply:
     """Something to be sent. `ordinal` is its place in its lane and never used twice there; `row_id` is a new id.
 
     `source` tells a container's row for ever (session and the row's own id; a number would come again in a new file).
+    `session` "" is none.
     """
 
     row_id: str
@@ -29,6 +30,7 @@ class Reply:
     ordinal: int
     parts: int = 1
     source: str | None = None
+    session: str = ""
 
 
 @frozen(kw_only=True)
@@ -53,6 +55,7 @@ class RefuseReply:
     row_id: str
     source: str | None
     reason: Literal["duplicate", "turn_aborted", "turn_settled", "stale_token", "unreadable"]
+    session: str = ""
 
 
 EnqueueAction: TypeAlias = EnqueueRow | RefuseReply | TurnAction
@@ -80,7 +83,7 @@ def _evaluate(seen: EnqueueSnapshot, policy: SettlePolicy) -> tuple[Verdict[Enqu
         if reply.source is not None:
             taken.add(reply.source)
         if refused is not None:
-            action = RefuseReply(reply.row_id, reply.source, refused)
+            action = RefuseReply(reply.row_id, reply.source, refused, reply.session)
             verdicts.append(fires(refused, "it is not sent", reply.row_id, action))
             continue
         row = _row(reply, seen, policy)
@@ -127,6 +130,7 @@ def _row(reply: Reply, seen: EnqueueSnapshot, policy: SettlePolicy) -> OutboxRow
     owner = reply.row_id if reply.kind != "final" else reply.source or turn_id or reply.row_id
     return OutboxRow(
         row_id=reply.row_id,
+        session=reply.session,
         turn_id=turn_id,
         source=reply.source,
         kind=reply.kind,

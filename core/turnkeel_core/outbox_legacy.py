@@ -73,14 +73,14 @@ def explain_legacy_import(seen: LegacySnapshot, policy: OutboxPolicy = OutboxPol
 
 def _evaluate(seen: LegacySnapshot) -> tuple[Verdict[LegacyAction], ...]:
     known, verdicts = set(seen.known_ids), list[Verdict[LegacyAction]]()
-    for place, entry in enumerate(sorted(seen.entries, key=lambda one: (one.enqueued_at_ms or seen.now_ms, one.file))):
+    for entry in sorted(seen.entries, key=lambda one: (one.enqueued_at_ms or seen.now_ms, one.file)):
         fault, remove = _fault(entry), RemoveFile(entry.file)
         if fault is not None:
             verdicts.append(fires("malformed", fault, entry.file, QuarantineFile(entry.file, fault)))
         elif entry.entry_id in known:
             verdicts.append(fires("known", "its row is stored", entry.file, remove))
         else:
-            row = _row(entry, place, seen.now_ms)
+            row = _row(entry, seen.now_ms)
             known.add(row.row_id)
             verdicts.append(fires("import", "it is new", entry.file, EnqueueRow(row), remove))
     return tuple(verdicts)
@@ -94,7 +94,7 @@ def _fault(entry: LegacyEntry) -> str | None:
     return f"{', '.join(missing)} missing" if missing else None
 
 
-def _row(entry: LegacyEntry, place: int, now_ms: int) -> OutboxRow:
+def _row(entry: LegacyEntry, now_ms: int) -> OutboxRow:
     entry_id, channel = entry.entry_id or "", entry.channel or ""
     queued_ms = now_ms if entry.enqueued_at_ms is None else entry.enqueued_at_ms
     return OutboxRow(
@@ -103,7 +103,7 @@ def _row(entry: LegacyEntry, place: int, now_ms: int) -> OutboxRow:
         kind="final",
         channel=channel,
         lane=encode_parts(channel, entry.account, entry.target),
-        ordinal=place,
+        ordinal=0,  # a lane keeps the order of age then, in whichever snapshots its files came
         queued_at_ms=queued_ms,
         due_at_ms=queued_ms if entry.last_attempt_at_ms is None else entry.last_attempt_at_ms,
         attempts=max(entry.retry_count or 0, 0),

@@ -19,7 +19,7 @@ class OutboxRow:
     """One dispatch of `parts` parts; the first `parts_proven` have receipts.
 
     `attempts` are recorded failures. `turn_id` None: nobody's turn waits for it. While `queued`, a lease is its
-    producer's first live try. `idempotency_key` is the same for every send of the row.
+    producer's first live try. `idempotency_key` is the same for every send of the row. `session` "": of no session.
     """
 
     row_id: str
@@ -45,6 +45,7 @@ class OutboxRow:
     lease: Lease | None = None
     reason: str | None = None
     last_error: str | None = None
+    session: str = ""
 
 
 @frozen
@@ -58,7 +59,7 @@ class Receipt:
 
 @frozen
 class EnqueueRow:
-    """Store the row; `row.source` and `row.idempotency_key` are unique."""
+    """Store the row; `row.source` and `row.idempotency_key` are unique among rows that have not failed."""
 
     row: OutboxRow
 

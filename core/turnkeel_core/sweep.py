@@ -38,6 +38,10 @@ def explain_sweep(seen: SweepSnapshot, policy: SweepPolicy = SweepPolicy()) -> E
     )
 
 
+def _judged(seen: SweepSnapshot) -> tuple[Fact, ...]:
+    return (Fact("container", _state(seen)), *((Fact("aborted", len(seen.aborted)),) if seen.aborted else ()))
+
+
 def _names(actions: tuple[SweepAction, ...]) -> str:
     return ", ".join(type(action).__name__ for action in actions) or "nothing to do"
 
@@ -56,7 +60,7 @@ def _steps(seen: SweepSnapshot, actions: tuple[SweepAction, ...], policy: SweepP
         _step("settle acks", taken, {"SettleAck"}, "final words of the container", Fact("acks", len(seen.acks))),
         _step("charge and release", taken, {"ChargeAttempt", "FailMessage", "ReleaseClaims"}, "claims held", *claims),
         _step("wake", taken, {"Wake", "HoldWake"}, "messages that call for a container", *due_facts),
-        _step("judge", taken, {"StopContainer"}, "the running container", Fact("container", _state(seen))),
+        _step("judge", taken, {"StopContainer"}, "the running container", *_judged(seen)),
         _step("mend waits", taken, {"DelayRetry"}, "retries put off by the host", Fact("waits", len(seen.backoffs))),
         _step("recur", taken, {"CloneRecurrence", "ParkRecurrence"}, "ended", Fact("recurring", len(seen.recurring))),
     )

@@ -56,6 +56,7 @@ def due_messages(seen: SweepSnapshot, policy: SweepPolicy) -> list[OpenMessage]:
         and message.triggers
         and not message.never_due
         and message.message_id not in acked
+        and message.message_id not in seen.aborted
         and (message.due_at_ms is None or message.due_at_ms // step <= seen.now_ms // step)
     ]
 
@@ -66,6 +67,7 @@ def work_left(seen: SweepSnapshot) -> bool:
         message.status == "pending"
         and message.triggers
         and not message.never_due
+        and message.message_id not in seen.aborted
         and (message.due_at_ms is None or message.due_at_ms <= seen.now_ms or (message.tries or 0) > 0)
         for message in seen.messages
     )
@@ -79,7 +81,7 @@ def _retry(seen: SweepSnapshot, tries: int, policy: SweepPolicy) -> RetryAction:
 def _owed(seen: SweepSnapshot, claims: tuple[Claim, ...]) -> list[tuple[OpenMessage, int | None]]:
     """Claimed pending messages not scheduled for later, with the tries that a charge mark says they have."""
     noted = {mark.message_id: mark.tries for mark in seen.marks if mark.incarnation == seen.incarnation}
-    acked = {ack.message_id for ack in seen.acks}
+    acked = {ack.message_id for ack in seen.acks} | set(seen.aborted)
     pending = {m.message_id: m for m in seen.messages if m.status == "pending" and m.message_id not in acked}
     owed: list[tuple[OpenMessage, int | None]] = []
     for message_id in dict.fromkeys(claim.message_id for claim in claims):

@@ -26,6 +26,7 @@ from turnkeel_core.sweep_records import (
     NoContainer,
     ParkRecurrence,
     SettleAck,
+    StopAborted,
     StopContainer,
     SweepAction,
     SweepSnapshot,
@@ -106,6 +107,10 @@ def _mend(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[DelayRetry, ...]:
 
 
 def _judge(seen: SweepSnapshot, container: StuckSnapshot, policy: SweepPolicy) -> tuple[SweepAction, ...]:
+    stopped = tuple(claim.message_id for claim in container.claims if claim.message_id in seen.aborted)
+    if stopped:
+        fence = FenceSession(seen.incarnation, "could not be stopped after an abort")
+        return (StopContainer(seen.incarnation, StopAborted(stopped), release(seen, container.claims), (fence,)),)
     stuck = decide_stuck_action(judged(seen, container, policy), policy.stuck)
     if isinstance(stuck, LeaveAlone):
         return ()

@@ -37,6 +37,7 @@ class SweepSnapshot:
     StuckSnapshot; its `now_ms` and `due_since_ms` are filled in from here. `marks` are the charges noted for this
     incarnation that the rows may not show yet. `runs` are those of the last hour, settled or charged; they are needed
     only where runs per hour are limited. `backoffs` are the due times that the host itself gave and that lie ahead.
+    `aborted` are messages that a person stopped: they call for no container and cost no attempt.
     """
 
     now_ms: int
@@ -49,6 +50,14 @@ class SweepSnapshot:
     random_permille: int = 0
     runs: tuple[Run, ...] = ()
     backoffs: tuple[Backoff, ...] = ()
+    aborted: tuple[str, ...] = ()
+
+
+@frozen
+class StopAborted:
+    """A person stopped these messages, which it holds: it is told to end. Not a kill, charges nothing."""
+
+    message_ids: tuple[str, ...]
 
 
 @frozen
@@ -131,7 +140,7 @@ class StopContainer:
     """Stop it and verify that it is gone; then `if_stopped`, and if it stays `if_alive`."""
 
     incarnation: int
-    because: StuckAction
+    because: StuckAction | StopAborted
     if_stopped: tuple[AfterStop, ...]
     if_alive: tuple[AfterStop, ...]
 

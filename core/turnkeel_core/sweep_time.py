@@ -34,6 +34,7 @@ from turnkeel_core.sweep_records import (
     ParkRecurrence,
     ReleaseClaims,
     SettleAck,
+    StopAborted,
     StopContainer,
     SweepAction,
     SweepSnapshot,
@@ -79,12 +80,14 @@ def _outline(action: SweepAction) -> Outline:
             return (type(action).__name__, action.message_id)
 
 
-def _verdict(because: StuckAction) -> Outline:
+def _verdict(because: StuckAction | StopAborted) -> Outline:
     match because:
         case KillStaleClaim() | KillNoProgress() | KillOverRunLimit():
             return (type(because).__name__, because.message_id)
         case StopIdle():
             return (type(because).__name__, because.reason)
+        case StopAborted():
+            return (type(because).__name__, because.message_ids)
         case LeaveAlone() | KillOverCeiling() | KillNeverStarted() | KillIgnoringDue():
             return (type(because).__name__,)
 

@@ -91,7 +91,8 @@ def _failed_finals(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction
 
 
 def _failed_ack(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction]:
-    if seen.session is not None and (seen.turn.ack or seen.session.ack) == "failed":
+    said = None if seen.session is None else seen.session.ack
+    if (seen.turn.ack or said) == "failed":
         return failed(seen, "failed_ack", "the container said that it failed", _count(seen, {"delivered"}))
     return passed("failed_ack", "its container did not say that it failed", seen.turn.turn_id)
 
@@ -141,12 +142,12 @@ _RULES: tuple[Rule, ...] = (
     _owned,
     noted,
     held_by_container,
+    released,
     _open_finals,
     _failed_finals,
     _failed_ack,
     _delivered_finals,
     gone,
     acked,
-    released,
     _after_run,
 )

@@ -66,12 +66,13 @@ class SessionFacts:
     """What the session's two files say about the turn's message, read in this order: acks, then replies.
 
     `ack` and `died_at_ms` (the latest end of its container) are the container's; `busy_at_ms` is the last instant at
-    which it held another claim; `replies_left` are its outbound rows not yet taken into the outbox.
+    which it held another claim; `abandoned`: the one that claimed it is dead. `replies_left` are its outbound rows not yet taken into the outbox.
     """
 
     row: Literal["missing", "pending", "paused", "completed", "failed"]
     tries: int = 0
     claimed: bool = False
+    abandoned: bool = False
     due_at_ms: int | None = None
     ack: Literal["completed", "failed"] | None = None
     died_at_ms: int | None = None

@@ -18,16 +18,16 @@ from turnkeel_core.turn_records import (
     WithdrawInbound,
     WriteInbound,
 )
+from turnkeel_core.turn_session import UNSAFE
 
 STALE = "stale turn exceeded recovery age"
-UNSAFE = "its run was interrupted and must not be repeated"
 
 
 @frozen(kw_only=True)
 class RecoverySnapshot:
     """Turns that are not settled, with their rows and, if a session works on them, its facts.
 
-    Aborted turns with a pending inbound row belong here too. `now_ms` and `gone_owners` hold for all of them.
+    Ended turns whose inbound row is to be withdrawn belong here too. `now_ms` and `gone_owners` hold for all of them.
     """
 
     now_ms: int
@@ -102,8 +102,8 @@ def _session_turn(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[RecoveryAct
     turn, session = seen.turn, seen.session
     if session is None:
         return passed("session", "its session was not read", turn.turn_id)
-    if turn.status == "aborted" and session.row in {"pending", "paused"} and not session.claimed:
-        return fires("withdraw", "aborted", turn.turn_id, WithdrawInbound(turn.turn_id, turn.session))
+    if turn.status in TURN_TERMINAL and session.row in {"pending", "paused"} and not session.claimed:
+        return fires("withdraw", turn.status, turn.turn_id, WithdrawInbound(turn.turn_id, turn.session))
     if turn.status == "accepted" and session.row == "missing" and turn.ack is None:
         if seen.now_ms - turn.accepted_at_ms > policy.stale_ms:
             return failed(seen, "stale", STALE)

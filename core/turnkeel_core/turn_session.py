@@ -10,6 +10,7 @@ from turnkeel_core.lifecycle_rules import Verdict, fires, passed, waits
 from turnkeel_core.turn_fail import failed
 from turnkeel_core.turn_records import MirrorRun, NoteAck, RetryTurn, SettleDelivered, TurnAction, TurnSnapshot
 
+UNSAFE = "its run was interrupted and must not be repeated"
 CHARGED_AGAIN = "the container let go of the message; its row waits for the next run"
 
 
@@ -31,10 +32,32 @@ def held_by_container(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAct
     turn, session = seen.turn, seen.session
     if session is None or not session.claimed or turn.ack is not None:
         return passed("claimed", "no container holds it", turn.turn_id)
+    if session.abandoned and turn.replay != "allowed":
+        return passed("claimed", "the container that held it is dead", turn.turn_id)
     started = session.tries + 1
     if (turn.status, turn.attempts_started) == ("running", started) or turn.status == "delivery_pending":
         return waits("claimed", "its container decides", turn.turn_id, Fact("attempts_started", started))
     return fires("claimed", "its container took it", turn.turn_id, MirrorRun(turn.turn_id, started))
+
+
+def released(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction]:
+    """Without the container's last word the work is not done, whatever was said on the way to it.
+
+    The row, charged by the sweep, says when the next run may come.
+    """
+    turn, session = seen.turn, seen.session
+    if session is None and turn.in_session and turn.ack is None:
+        return waits("released", "its session was not read, and has not said its last word", turn.turn_id)
+    if session is None or session.row not in {"pending", "paused"} or turn.ack is not None:
+        return passed("released", "no row waits for a container", turn.turn_id)
+    if turn.replay != "allowed" and (session.claimed or session.tries or turn.attempts_started):
+        return failed(seen, "replay_unsafe", UNSAFE, attempts=max(turn.attempts_started, session.tries))
+    waiting = turn.status in {"accepted", "failed_retryable"} and turn.attempts_started == session.tries
+    if waiting:
+        return waits("released", "its row waits for a container", turn.turn_id)
+    at_ms = seen.now_ms if session.due_at_ms is None else session.due_at_ms
+    retry = RetryTurn(turn.turn_id, at_ms, session.tries, policy.max_attempts, CHARGED_AGAIN)
+    return fires("released", CHARGED_AGAIN, turn.turn_id, retry)
 
 
 def gone(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction]:
@@ -66,16 +89,3 @@ def acked(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction]:
     action = SettleDelivered(turn.turn_id, seen.now_ms, "no_reply", 0, uncertain=lost)
     because = "its container died where a reply may have been lost" if lost else "completed without a reply"
     return fires("acked", because, turn.turn_id, action, facts=facts)
-
-
-def released(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[TurnAction]:
-    """A claim that was lost: the row, charged by the sweep, says when the next run may come."""
-    turn, session = seen.turn, seen.session
-    if session is None or session.row not in {"pending", "paused"}:
-        return passed("released", "no row waits for a container", turn.turn_id)
-    waiting = turn.status in {"accepted", "failed_retryable"} and turn.attempts_started == session.tries
-    if waiting:
-        return waits("released", "its row waits for a container", turn.turn_id)
-    at_ms = seen.now_ms if session.due_at_ms is None else session.due_at_ms
-    retry = RetryTurn(turn.turn_id, at_ms, session.tries, policy.max_attempts, CHARGED_AGAIN)
-    return fires("released", CHARGED_AGAIN, turn.turn_id, retry)

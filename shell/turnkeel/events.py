@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from turnkeel_core import ChargeAttempt, FailMessage, HoldWake, StuckAction
+from turnkeel_core import ChargeAttempt, FailMessage, HoldWake, StopAborted, StuckAction
 
 
 @frozen
@@ -68,7 +68,7 @@ class Stopping:
 
     session: str
     incarnation: int
-    because: StuckAction
+    because: StuckAction | StopAborted
 
 
 @frozen
@@ -154,6 +154,100 @@ class HostStopped:
     running: int
 
 
+@frozen
+class ReplySent:
+    """A channel has taken every part of a reply."""
+
+    session: str
+    row_id: str
+    channel: str
+    parts: int
+
+
+@frozen
+class SendRetry:
+    """A send did not arrive; `attempts` have failed, the next one comes at `retry_at_ms`."""
+
+    session: str
+    row_id: str
+    channel: str
+    attempts: int
+    retry_at_ms: int
+    error: str
+
+
+@frozen
+class SendDeferred:
+    """A reply waits, uncharged, for something here to be put right; told once."""
+
+    session: str
+    row_id: str
+    channel: str
+    error: str
+
+
+@frozen
+class SendUnknown:
+    """Nobody knows whether a send arrived."""
+
+    session: str
+    row_id: str
+    channel: str
+    because: str
+
+
+@frozen
+class ReplyHeld:
+    """Nobody can tell whether a reply arrived and it is not sent again: a person must, until then."""
+
+    session: str
+    row_id: str
+    channel: str
+    until_at_ms: int
+
+
+@frozen
+class SendFailed:
+    """A reply was given up; the dead letter keeps payload and reason."""
+
+    session: str
+    row_id: str
+    channel: str
+    reason: str
+    detail: str
+
+
+@frozen
+class ReplyExpired:
+    """A reply became too old to be sent, or to learn of; the dead letter keeps it."""
+
+    session: str
+    row_id: str
+    channel: str
+    age_ms: int
+
+
+@frozen
+class TurnFailed:
+    """A message that was accepted is not answered, or not in full."""
+
+    session: str
+    turn_id: str
+    reason: str
+    error: str
+
+
+@frozen
+class FailureTold:
+    """Whoever waits for the answer of a failed turn is told: the chat, if `chat`, and the agent at its next run."""
+
+    session: str
+    turn_id: str
+    chat: bool
+
+
+ReplyEvent: TypeAlias = ReplySent | SendRetry | SendDeferred | SendUnknown | ReplyHeld | SendFailed | ReplyExpired
+DeliveryEvent: TypeAlias = ReplyEvent | TurnFailed | FailureTold
 HostEvent: TypeAlias = (
     HostStarted
     | Adopted
@@ -172,4 +266,5 @@ HostEvent: TypeAlias = (
     | FaultCleared
     | Resumed
     | HostStopped
+    | DeliveryEvent
 )

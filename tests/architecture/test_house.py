@@ -31,13 +31,20 @@ PURE = (
 BELOW_SHELL = (*STDLIB, "attrs.*", "turnkeel_core.*", "turnkeel_adapters.*")
 OUTSIDE_HOST = (*BELOW_SHELL, "cattrs.*", "apsw.*", "cyclopts.*", "rich.*", "structlog.*", "turnkeel.*")
 
+ADAPTERS = (*STDLIB, "attrs.*", "cattrs.*", "apsw.*", "turnkeel_core.*", "turnkeel_adapters.*")
+
+INGRESS_USES = ("turnkeel.events", "turnkeel.delivery.intake", "turnkeel.host.ports")
+
 ALLOWED = {
     "turnkeel_core": (*PURE, "attrs.*", "turnkeel_core.*"),
     "turnkeel_core.schedule": (*PURE, "attrs.*", "turnkeel_core.*", "cronsim"),
-    "turnkeel_adapters": (*STDLIB, "attrs.*", "cattrs.*", "apsw.*", "turnkeel_core.*", "turnkeel_adapters.*"),
+    "turnkeel_adapters": ADAPTERS,
+    "turnkeel_adapters.channels.webhook_call": (*ADAPTERS, "httpx"),
     "turnkeel": OUTSIDE_HOST,
     "turnkeel.events": BELOW_SHELL,
-    "turnkeel.host": (*BELOW_SHELL, "turnkeel.events", "turnkeel.host.*"),
+    "turnkeel.followed": BELOW_SHELL,
+    "turnkeel.ingress": (*BELOW_SHELL, "starlette.*", "uvicorn.*", *INGRESS_USES, "turnkeel.ingress.*"),
+    "turnkeel.host": (*BELOW_SHELL, "turnkeel.events", "turnkeel.followed", "turnkeel.host.*"),
     "turnkeel.agent": (*BELOW_SHELL, "turnkeel", "turnkeel.agent.*"),
 }
 """Per folder or module, the nearest entry counts. `turnkeel` alone is the version."""
@@ -89,7 +96,7 @@ def test_every_module_imports_only_what_its_folder_may(guards, house):
 
 
 def test_the_host_may_import_no_other_part_of_the_shell():
-    for part in ("agent", "cli", "lab", "telemetry", "conformance"):
+    for part in ("agent", "cli", "delivery", "ingress", "lab", "telemetry", "conformance"):
         assert not f"turnkeel.{part}.".startswith(tuple(entry[:-1] for entry in ALLOWED["turnkeel.host"]))
     assert _allowed("turnkeel.host.deep.module") is ALLOWED["turnkeel.host"]
     assert _allowed("turnkeel.cli.decide") is ALLOWED["turnkeel"]

@@ -20,6 +20,7 @@ from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.container_side import ContainerFiles, ErrorNote, Reply
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.records import NewMessage, OutboundMark
+from turnkeel_adapters.state import durability
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.journal import JournalLine
 from turnkeel_adapters.state.notes import Parked
@@ -180,6 +181,24 @@ def with_records_in_wal(place):
         assert db.pragma("journal_mode", "wal") == "wal"
 
 
+KILLED_HOST = """
+import os, signal, sys
+from pathlib import Path
+from turnkeel_adapters.state import durability
+from turnkeel_adapters.state.store import HostState
+durability.journal_mode_for = lambda path: "wal"
+state = HostState(Path(sys.argv[1]))
+state.registry.close("g/asks", 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def with_the_log_of_a_killed_host(place):
+    done = subprocess.run([sys.executable, "-c", KILLED_HOST, str(place)], check=False, env=ENVIRONMENT)
+    assert done.returncode == -signal.SIGKILL
+    assert (place / "turnkeel.db-wal").stat().st_size > 0
+
+
 def with_damaged_records(place):
     (place / "turnkeel.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
 
@@ -248,6 +267,7 @@ def with_a_claim_and_a_cron(place):
 
 SHAPES = (
     as_it_is, with_records, with_hot_inbound, with_hot_outbound, with_hot_records, with_records_in_wal,
+    with_the_log_of_a_killed_host,
     with_damaged_records, with_foreign_records, with_empty_records, with_newer_records, with_unmerged_wal,
     with_empty_inbound, with_truncated_outbound, with_foreign_outbound, without_outbound, with_strange_folders,
     with_open_incarnation, with_a_claim_and_a_cron,
@@ -294,7 +314,7 @@ def test_a_session_that_cannot_be_read_is_faulty_and_hides_no_other(data, read, 
 
 
 @pytest.mark.parametrize(
-    "shape", [with_damaged_records, with_foreign_records, with_empty_records, with_newer_records, with_records_in_wal]
+    "shape", [with_damaged_records, with_foreign_records, with_empty_records, with_newer_records]
 )
 def test_records_that_cannot_be_read_are_noted_and_the_sessions_are_still_shown(data, read, shape):
     shape(data)
@@ -308,6 +328,41 @@ def test_records_of_a_host_killed_inside_a_commit_are_read_as_before_that_commit
     (note,) = read("status")["notes"]
     assert "killed inside a commit" in note
     assert condition(read)["state"] == "due", "the half-written 'closed' does not count"
+
+
+def test_what_a_killed_host_committed_to_its_log_is_read(data, read):
+    with_the_log_of_a_killed_host(data)
+    (note,) = read("status")["notes"]
+    assert "did not close it" in note
+    assert condition(read)["state"] == "closed"
+
+
+def test_a_log_without_entries_is_read_without_a_word(data, read):
+    with_records_in_wal(data)
+    assert read("status")["notes"] == []
+
+
+def test_the_log_of_a_host_at_work_is_read_with_the_host(data, read, monkeypatch):
+    monkeypatch.setattr(durability, "journal_mode_for", lambda path: "wal")
+    with DataLock(data, version="9"), HostState(data) as state:
+        assert state.database.rows("PRAGMA journal_mode") == [("wal",)]
+        assert condition(read)["state"] == "due"
+        state.registry.close("g/asks", 1)
+        assert condition(read)["state"] == "closed"
+    assert not (data / "turnkeel.db-wal").exists()
+
+
+def test_a_log_that_is_written_all_the_time_without_a_host_is_left_out_with_a_note(data, read, monkeypatch):
+    with_the_log_of_a_killed_host(data)
+    original = shutil.copyfile
+
+    def copy(source, target):
+        original(source, target)
+        os.utime(source)
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    (note,) = read("status")["notes"]
+    assert "is being written" in note and "left out" in note
 
 
 def test_a_folder_that_is_no_session_is_told_with_the_reason(data, read, run):

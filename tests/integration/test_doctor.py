@@ -118,7 +118,6 @@ def lock_as_link(data):
 @pytest.mark.parametrize(
     ("harm", "subject", "told"),
     [
-        (wal, "turnkeel.db", "WAL"),
         (garbage, "turnkeel.db", "no database"),
         (newer, "turnkeel.db", "newer turnkeel"),
         (torn, "turnkeel.db", "damaged"),
@@ -134,6 +133,13 @@ def test_harm_is_found_and_comes_with_advice(examine, data, harm, subject, told)
     assert told in found[subject]["seen"]
     assert found[subject]["advice"]
     assert {name for name, one in found.items() if one["level"] == "FAIL"} == {subject}
+
+
+def test_a_log_that_nobody_closed_is_a_warning_and_stays_as_it_is(examine, data):
+    wal(data)
+    found = examine()["turnkeel.db"]
+    assert (found["level"], "the log beside it" in found["seen"]) == ("warn", True)
+    assert sorted(path.name for path in data.glob("turnkeel.db*")) == ["turnkeel.db"]
 
 
 def test_an_older_schema_is_no_failure(examine, data):

@@ -5,14 +5,17 @@ from pathlib import Path
 import apsw
 import pytest
 
+from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.journal import JournalLine
 from turnkeel_adapters.state.notes import Parked
 from turnkeel_adapters.state.pauses import Pause
 from turnkeel_adapters.state.store import FILE_NAME, HostState
-from turnkeel_core import ChargeAttempt
+from turnkeel_core import AcceptTurn, ChargeAttempt, EnqueueRow, OutboxRow, Receipt, RecordReceipts, Turn
 
+UNDER_TURNS = ("identity", "receipt", "life")
+"""They name no session: receipts and lives go with their turn and row, an identity outlives them."""
 VERSION_1 = (Path(__file__).parent / "turnkeel_db_version_1.sql").read_text(encoding="utf-8")
 
 
@@ -95,6 +98,20 @@ def fill(state, session):
         at_ms=1, session=session, incarnation=1, decision="d", policy="{}", input="{}", actions="[]", why="{}"
     )
     state.journal.append(line)
+    turn = Turn(turn_id=f"t {session}", session=session, accepted_at_ms=1)
+    rows = [row_of(session, turn.turn_id), row_of(session, None)]
+    with StateLifecycle(state.database).transaction() as work:
+        texts = {turn.turn_id: "{}", **{row.row_id: "{}" for row in rows}}
+        work.apply([AcceptTurn(turn), *map(EnqueueRow, rows)], 1, texts)
+        work.apply([RecordReceipts(row.row_id, (Receipt(0, None, 1),)) for row in rows], 1)
+
+
+def row_of(session, turn_id):
+    name = f"r {session} {turn_id}"
+    return OutboxRow(
+        row_id=name, session=session, turn_id=turn_id, source=name, idempotency_key=name, kind="final", channel="c",
+        lane="l", ordinal=1, queued_at_ms=1,
+    )  # fmt: skip
 
 
 def tables_naming(state, session):
@@ -113,11 +130,13 @@ def test_forgetting_leaves_no_row_of_the_session_and_every_row_of_the_others(sta
         fill(state, session)
     everything = tables_naming(state, "main/b")
     tables = {name for (name,) in state.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert everything.keys() == tables - {"policy"}, "fill() knows every table"
+    assert everything.keys() == tables - {"policy", *UNDER_TURNS}, "fill() knows every table"
     state.registry.close("main/a", 1)
-    assert state.registry.rows_about("main/a") == len(everything)
+    assert state.registry.rows_about("main/a") == sum(everything.values())
     assert state.registry.forget("main/a")
     assert tables_naming(state, "main/a") == {}
+    for table, left in (("receipt", 2), ("life", 4)):
+        assert state.database.rows(f"SELECT count(*) FROM {table}") == [(left,)], "those of the other session"
     assert tables_naming(state, "main/b") == everything
     assert state.registry.rows_about("main/a") == 0
 

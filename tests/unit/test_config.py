@@ -6,20 +6,24 @@ from pathlib import Path
 import pytest
 from attrs import evolve, fields, has
 
+from turnkeel_adapters.channels.settings import WebhookSettings
 from turnkeel_adapters.config import (
     AgentConfig,
     BadZone,
     ConfigFault,
     ContainerConfig,
     HostConfig,
+    IngressConfig,
     explain_config,
     load_config,
     load_zone,
     resolve_zone,
 )
+from turnkeel_adapters.config.ingress import listen_address
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci import ContainerSettings, RuntimeLimits
-from turnkeel_core import RetryPolicy, StuckPolicy
+from turnkeel_adapters.secrets import known_secrets
+from turnkeel_core import RetryPolicy, SettlePolicy, StuckPolicy
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -188,6 +192,149 @@ def test_the_explanation_shows_a_container_but_no_value_of_its_environments(writ
     assert lines["container.groups.team.network"].default == '"models"'
     assert all(line.reason for line in lines.values())
     assert "b1ue" not in repr(lines) and "1arge" not in repr(lines)
+
+
+DELIVERY = """
+[turn]
+max_attempts = 2
+stop_words = ["halt"]
+lease = { lease_ms = 7 }
+
+[outbox]
+on_unknown = "resend"
+backoff_ms = [1, 2]
+
+[delivery]
+notify = false
+
+[channels.ops]
+kind = "webhook"
+url = "https://hooks.example/in/s3cret"
+token_file = "/run/secrets/ops"
+
+[channels.lab-2]
+kind = "webhook"
+url = "http://127.0.0.1:9/"
+token_env = "LAB"
+text_limit = 4000
+text_unit = "utf16"
+
+[ingress]
+listen = "[::1]:8791"
+token_env = "ING"
+"""
+
+
+def test_the_tables_of_delivery_reach_their_records(written):
+    config = load_config(written(DELIVERY))
+    assert (config.settle.turn.max_attempts, config.settle.turn.lease.lease_ms) == (2, 7)
+    assert config.settle.turn.stop_words == ("halt",)
+    assert (config.settle.outbox.on_unknown, config.settle.outbox.backoff_ms) == ("resend", (1, 2))
+    assert config.delivery.notify is False
+    assert config.channels == (
+        ("ops", WebhookSettings(kind="webhook", url="https://hooks.example/in/s3cret", token_file="/run/secrets/ops")),
+        ("lab-2", WebhookSettings(
+            kind="webhook", url="http://127.0.0.1:9/", token_env="LAB", text_limit=4000, text_unit="utf16"
+        )),
+    )  # fmt: skip
+    assert config.ingress == IngressConfig(listen="[::1]:8791", token_env="ING")
+
+
+def test_without_their_tables_there_are_no_channels_and_nothing_listens():
+    config = load_config(None)
+    assert (config.channels, config.ingress, config.delivery.notify) == ((), None, True)
+    assert config.settle == SettlePolicy()
+
+
+def test_the_explanation_shows_channels_and_ingress_with_reasons_but_not_the_path_of_a_url(written):
+    path = written(DELIVERY)
+    lines = {line.key: line for line in explain_config(load_config(path), path)}
+    assert {f"channels.ops.{field.name}" for field in fields(WebhookSettings)} <= lines.keys()
+    assert {f"ingress.{field.name}" for field in fields(IngressConfig)} <= lines.keys()
+    assert lines["channels.ops.url"].value == '"https://hooks.example/…"'
+    assert (lines["channels.lab-2.text_limit"].value, lines["channels.lab-2.text_limit"].default) == ("4000", "unset")
+    assert (lines["turn.lease.lease_ms"].value, lines["turn.lease.lease_ms"].source) == ("7", "file")
+    assert (lines["outbox.lease.lease_ms"].value, lines["outbox.lease.lease_ms"].source) == ("30000", "default")
+    assert (lines["ingress.listen"].source, lines["ingress.allow_remote"].value) == ("file", "false")
+    assert all(line.reason for line in lines.values())
+    assert "s3cret" not in repr(lines)
+
+
+def test_the_tokens_of_channels_and_ingress_are_known_as_secrets(written, tmp_path):
+    token = tmp_path / "ops.token"
+    token.write_text("  the-token-of-ops\n")
+    config = load_config(written(DELIVERY.replace("/run/secrets/ops", str(token))))
+    known = known_secrets(config, {"LAB": "the-token-of-lab", "ING": "the-token-of-ing", "OTHER": "harmless"})
+    assert {"the-token-of-ops", "the-token-of-lab", "the-token-of-ing"} <= set(known.values)
+    assert known.unread == () and "harmless" not in known.values
+    token.unlink()
+    assert known_secrets(config, {}).unread == (f"{token}: No such file or directory",)
+
+
+HOOK = '[channels.ops]\nkind = "webhook"\nurl = "https://h.example/s3cret"\n'
+WRONG_DELIVERY = [
+    ("a value for the channels", "channels = 1", ["channels: must be a table, not a whole number"]),
+    ("a value for a channel", "[channels]\nops = 1", ["channels.ops: must be a table, not a whole number"]),
+    ("nothing about a channel", "[channels.ops]", ["channels.ops.kind: missing", "channels.ops.url: missing"]),
+    ("a typing mistake", HOOK + "pase_ms = 1", ["channels.ops.pase_ms: unknown key; did you mean pace_ms?"]),
+    ("an unknown kind", HOOK.replace("webhook", "slack"), ["channels.ops.kind: must be one of 'webhook', not 'slack'"]),
+    ("a number for a URL", HOOK.replace('"https://h.example/s3cret"', "1"), [
+        "channels.ops.url: must be a text, not a whole number"
+    ]),
+    ("a URL in the clear", HOOK.replace("https", "http"), [
+        "channels.ops: url is http to another machine; use https, or set allow_http = true"
+    ]),
+    ("the token for a variable", HOOK + 'token_env = "s3cret-token"', [
+        "channels.ops.token_env: must be the name of a variable"
+    ]),
+    ("a built-in name", HOOK.replace("ops", "local"), ["channels.local: is built in and has no table"]),
+    ("a name in capitals", HOOK.replace("ops", "Ops"), [
+        "'channels.Ops': a channel's name is small letters, digits, - and _, up to 64"
+    ]),
+    ("an ingress without a token", "[ingress]", [
+        "ingress: needs token_file or token_env, one of them: without a token nothing listens"
+    ]),
+    ("an ingress with two", '[ingress]\ntoken_env = "A"\ntoken_file = "/a"', [
+        "ingress: needs token_file or token_env, one of them: without a token nothing listens"
+    ]),
+    ("an ingress open to all", '[ingress]\ntoken_env = "A"\nlisten = "0.0.0.0:80"', [
+        "ingress: listen is open to other machines; set allow_remote = true if that is meant"
+    ]),
+    ("an ingress nowhere", '[ingress]\ntoken_env = "A"\nlisten = "example:80"', [
+        "ingress.listen: must be ADDRESS:PORT, as in 127.0.0.1:8790, not 'example:80'"
+    ]),
+    ("an unknown limit", '[ingress]\ntoken_env = "A"\nmax_body = 1', [
+        "ingress.max_body: unknown key; did you mean max_body_bytes?"
+    ]),
+    ("an unknown answer to an unknown", '[outbox]\non_unknown = "retry"', [
+        "outbox.on_unknown: must be one of 'hold', 'resend', not 'retry'"
+    ]),
+    ("a wait of no time", "[outbox]\nbackoff_ms = [0]", ["outbox.backoff_ms: must be >= 1: 0"]),
+    ("a lease of no time", "[turn.lease]\nlease_ms = 0", ["turn.lease.lease_ms: must be >= 1: 0"]),
+    ("a typing mistake about turns", "[turn]\nmax_atempts = 1", [
+        "turn.max_atempts: unknown key; did you mean max_attempts?"
+    ]),
+    ("a word for yes", '[delivery]\nnotify = "yes"', ["delivery.notify: must be true or false, not a text"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), [c[1:] for c in WRONG_DELIVERY], ids=[c[0] for c in WRONG_DELIVERY])
+def test_a_mistake_about_delivery_is_named_by_its_full_key(written, text, wanted):
+    problems = _problems(written(text))
+    assert "s3cret" not in "".join(problems)
+    assert problems == wanted
+
+
+LISTEN = [
+    ("127.0.0.1:8790", ("127.0.0.1", 8790)), ("localhost:1", ("127.0.0.1", 1)), ("[::1]:65535", ("::1", 65535)),
+    ("0.0.0.0:0", ("0.0.0.0", 0)), ("127.0.0.1", None), ("127.0.0.1:65536", None), ("::1:80", None), ("1.2.3:80", None),
+    ("256.0.0.1:80", None), (":80", None), ("127.0.0.1:080", None), ("127.0.0.1:80 ", None), ("[::g]:80", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "place"), LISTEN)
+def test_which_texts_are_addresses_to_listen_on(text, place):
+    assert listen_address(text) == place
 
 
 IMAGE = '[container]\nimage = "x"\n'

@@ -459,6 +459,23 @@ def test_a_late_reply_reaches_the_person_and_leaves_the_turn_alone():
     assert made.row.turn_id is None
 
 
+class _CountedLane(str):
+    compared = 0
+
+    def __eq__(self, other):
+        _CountedLane.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_the_cost_of_a_plan_grows_with_its_rows_and_not_with_their_square():
+    _CountedLane.compared = 0
+    rows = [row(f"r{number:03d}", lane=_CountedLane(f"lane-{number % 7}")) for number in range(300)]
+    assert claimed(*rows)
+    assert _CountedLane.compared <= 10 * len(rows)
+
+
 # legacy import and prune
 
 

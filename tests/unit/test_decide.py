@@ -96,6 +96,9 @@ ASKED = {
         now_ms=NOW, identities=(core.KeptIdentity(identity="i", turn_id="t0", settled_at_ms=1),)
     ),
     "plan_legacy_import": core.LegacySnapshot(now_ms=NOW, entries=(core.LegacyEntry(file="a.json", fault="no JSON"),)),
+    "plan_row_retry": core.RowRetrySnapshot(
+        now_ms=NOW, row_id="r2", row=ROW, channel=core.ChannelFacts(channel="c")
+    ),
     "decide_lease": core.LeaseSnapshot(now_ms=NOW, asker="host"),
 }
 

@@ -5,24 +5,28 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, AttrsInstance, evolve, fields, frozen, has
 
+from turnkeel_adapters.config.channels import Channels
 from turnkeel_adapters.config.load import EVERY_TOOL, read_table
 from turnkeel_adapters.config.records import ContainerConfig, HostConfig
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_TABLES: Final = ("environment", "add_host", "secret_files")
+_CHANNELS: Final = "channels"
+_TABLES: Final = ("environment", "add_host", "secret_files", _CHANNELS)
+_URLS: Final = ("url", "ask_url")
 
 Source: TypeAlias = Literal["default", "file", "caller"]
 
 
 @frozen(kw_only=True)
 class ConfigLine:
-    """One setting: `value` and `default` as TOML would write them, `unset` for none; values of environments
-    are not shown. Of a group those are told that it does not inherit. `source`: nobody said it, the file
-    did, or whoever called (the command line)."""
+    """One setting: `value` and `default` as TOML would write them, `unset` for none; values of environments and what
+    follows the host of a URL are not shown. Of a group those are told that it does not inherit. `source`: nobody said
+    it, the file did, or whoever called (the command line)."""
 
     key: str
     value: str
@@ -43,17 +47,27 @@ def _lines(record: AttrsInstance, default: AttrsInstance, prefix: str, given: fr
         usual: object = getattr(default, field.name)
         if isinstance(value, ContainerConfig):
             yield from _container_lines(value, given)
+        elif field.name == _CHANNELS and value:
+            for name, settings in cast(Channels, value):
+                yield from _table_lines(f"{_CHANNELS}.{_key(name)}.", settings, given)
+        elif has(type(value)) and usual is None:
+            yield from _table_lines(f"{prefix}{field.name}.", cast(AttrsInstance, value), given)
         elif has(type(value)):
             nested, nested_default = cast(AttrsInstance, value), cast(AttrsInstance, usual)
-            yield from _lines(nested, nested_default, f"{field.name}.", given)
+            yield from _lines(nested, nested_default, f"{prefix}{field.name}.", given)
         else:
             yield _line(f"{prefix}{field.name}", value, usual, field, given)
 
 
-def _container_lines(config: ContainerConfig, given: frozenset[str]) -> Iterator[ConfigLine]:
-    for field in fields(ContainerSettings):
+def _table_lines(prefix: str, record: AttrsInstance, given: frozenset[str]) -> Iterator[ConfigLine]:
+    """A table that is there only if somebody wrote it; its fields have the defaults of its own."""
+    for field in fields(type(record)):
         usual: object = None if field.default is NOTHING else field.default
-        yield _line(f"container.{field.name}", getattr(config.settings, field.name), usual, field, given)
+        yield _line(f"{prefix}{field.name}", getattr(record, field.name), usual, field, given)
+
+
+def _container_lines(config: ContainerConfig, given: frozenset[str]) -> Iterator[ConfigLine]:
+    yield from _table_lines("container.", config.settings, given)
     for name, settings in config.groups:
         for field in fields(ContainerSettings):
             key, value = f"container.groups.{name}.{field.name}", getattr(settings, field.name)
@@ -82,6 +96,10 @@ def _shown(key: str, value: object) -> str:
         # Values of an environment may be secrets; the names are what one needs to see.
         words = [f"{_key(name)} = {'…' if last == 'environment' else json.dumps(text)}" for name, text in pairs]
         return "{ " + ", ".join(words) + " }" if words else "{}"
+    if last in _URLS and isinstance(value, str):
+        # What follows the host is a secret of some services.
+        parts = urlsplit(value)
+        return json.dumps(f"{parts.scheme}://{parts.netloc}/…", ensure_ascii=False)
     return "unset" if value is None else json.dumps(value, ensure_ascii=False)
 
 

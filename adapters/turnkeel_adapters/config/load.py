@@ -8,6 +8,7 @@ from typing import TypeAlias, cast
 from attrs import evolve
 from cattrs.errors import BaseValidationError
 
+from turnkeel_adapters.config.channels import read_channels
 from turnkeel_adapters.config.container import agent_problems, read_container
 from turnkeel_adapters.config.records import AgentConfig, HostConfig
 from turnkeel_adapters.config.zones import BadZone, load_zone
@@ -46,15 +47,16 @@ def load_config(path: Path | None) -> HostConfig:
         return HostConfig()
     table = read_table(path)
     container, container_problems = read_container(table.get("container"), _CONVERTER)
-    problems = (*_meaning_problems(table), *container_problems)
-    plain = {key: value for key, value in table.items() if key != "container"}
+    channels, channel_problems = read_channels(table.get("channels"), _CONVERTER)
+    problems = (*_meaning_problems(table), *container_problems, *channel_problems)
+    plain = {key: value for key, value in table.items() if key not in ("container", "channels")}
     try:
         config = _CONVERTER.structure(_with_host_defaults(plain), HostConfig)
     except (BaseValidationError, Refused) as error:
         raise ConfigFault(path, (*describe(error), *problems)) from error
     if problems:
         raise ConfigFault(path, problems)
-    return evolve(_finished(config), container=container)
+    return evolve(_finished(config), container=container, channels=channels)
 
 
 def read_table(path: Path) -> Table:

@@ -3,19 +3,25 @@
 from attrs import field, frozen
 from attrs.validators import ge, optional
 
+from turnkeel_adapters.config.channels import Channels
+from turnkeel_adapters.config.ingress import IngressConfig
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci.settings import ContainerSettings, RuntimeLimits
 from turnkeel_core import (
     AdoptionPolicy,
+    DeliveryPolicy,
     HostPolicy,
     LimitPolicy,
+    OutboxPolicy,
     OutputPolicy,
     RetryPolicy,
+    SettlePolicy,
     SpawnPolicy,
     StartPolicy,
     StuckPolicy,
     SuspendPolicy,
     SweepPolicy,
+    TurnPolicy,
 )
 
 
@@ -79,7 +85,8 @@ class ContainerConfig:
 
 @frozen(kw_only=True)
 class HostConfig:
-    """One configuration file: `timezone`, a table for each policy, for the agent and for what it runs in."""
+    """One configuration file: `timezone`, a table for each policy, for the agent and what it runs in, for each channel
+    and for the door that messages come in by."""
 
     timezone: str | None = field(default=None, metadata=_why("unset: TZ, then the zone of the system, then UTC"))
     stuck: StuckPolicy = field(factory=default_stuck)
@@ -95,11 +102,25 @@ class HostConfig:
         default=None, metadata=_why("unset: agents run as processes of this machine; the table puts them in containers")
     )
     runtime: RuntimeLimits = field(factory=RuntimeLimits)
+    turn: TurnPolicy = field(factory=TurnPolicy)
+    outbox: OutboxPolicy = field(factory=OutboxPolicy)
+    delivery: DeliveryPolicy = field(factory=DeliveryPolicy)
+    channels: Channels = field(
+        default=(), metadata=_why("none: replies are kept in the session's files, for `turnkeel show` and the terminal")
+    )
+    ingress: IngressConfig | None = field(
+        default=None, metadata=_why("unset: nothing listens; messages come by `turnkeel send`, or from programs")
+    )
 
     @property
     def sweep(self) -> SweepPolicy:
         """The limits of one pass over a session."""
         return SweepPolicy(stuck=self.stuck, retry=self.retry, spawn=self.spawn, limit=self.limit)
+
+    @property
+    def settle(self) -> SettlePolicy:
+        """The limits of turns and of their rows in the outbox."""
+        return SettlePolicy(outbox=self.outbox, turn=self.turn)
 
     @property
     def output(self) -> OutputPolicy:

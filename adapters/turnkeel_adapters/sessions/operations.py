@@ -11,7 +11,7 @@ from turnkeel_adapters.sessions.files import SessionFiles
 from turnkeel_adapters.sessions.history import read_ack, read_delivery, read_messages, read_replies
 from turnkeel_adapters.sessions.inbound_facts import InboundFacts, read_inbound_facts
 from turnkeel_adapters.sessions.outbound_facts import OutboundFacts, read_outbound_facts, read_terminal_acks
-from turnkeel_adapters.sessions.output_checks import WrittenReply, newest_replies, refusals
+from turnkeel_adapters.sessions.output_checks import WrittenReply, newest_replies, refusals, text_bytes
 from turnkeel_adapters.sessions.records import (
     HistoryLine,
     InboundChanges,
@@ -21,8 +21,10 @@ from turnkeel_adapters.sessions.records import (
     RowFault,
     SessionReading,
 )
-from turnkeel_adapters.sessions.rows import text_of
+from turnkeel_adapters.sessions.routing import SessionRouting, get_session_routing
+from turnkeel_adapters.sessions.rows import columns_of, text_of
 from turnkeel_adapters.sessions.runs import settled_runs, without_context
+from turnkeel_adapters.sessions.taking import StoredMessage, Written, places_after, stored_message, written_at
 from turnkeel_adapters.timestamps import iso_utc
 from turnkeel_core import OutputPolicy
 from turnkeel_core.facts import Ack, Run
@@ -120,10 +122,43 @@ class SessionOperations:
         with self._files.read_outbound() as db:
             return () if db is None else outbound.get_due_outbound_messages(db, now_ms, settled)
 
+    def written_after(self, rowid: int, limit: int) -> Written:
+        """Return those of the next `limit` replies after a rowid that have no mark in `delivered`, due or not."""
+        with self._files.read_outbound() as db:
+            places = () if db is None else places_after(db, rowid, limit)
+        if not places:
+            return Written(upto=rowid)
+        with self._files.read_inbound() as db:
+            settled = delivered.marked(db, tuple(place.name for place in places))
+        with self._files.read_outbound() as db:
+            rows = () if db is None else tuple(written_at(db, place) for place in places if place.name not in settled)
+        return Written(rows=rows, upto=places[-1].rowid, more=len(places) == limit)
+
+    def refusal(self, reply: OutboundMessage) -> str | None:
+        """Return why a reply may not be sent: over a limit, or with files that may not be taken."""
+        content = reply.content.encode(errors="replace")
+        written = WrittenReply(message_id=reply.message_id, text_bytes=text_bytes(len(content), content))
+        return dict(self._refusals((written,), 0)).get(reply.message_id)
+
+    def stored(self, message_id: str) -> StoredMessage | None:
+        """Return an inbound message as it stands, or None if there is no such message."""
+        with self._files.read_inbound() as db:
+            return stored_message(db, message_id)
+
+    def routing(self) -> SessionRouting | None:
+        """Return the session's default address, if it has one."""
+        with self._files.read_inbound() as db:
+            return get_session_routing(db) if columns_of(db, "session_routing") else None
+
     def mark_delivered(self, message_out_id: str, platform_message_id: str | None, now_ms: int) -> None:
         """Note that a reply was sent; the first mark of a reply wins."""
         with self._files.write_inbound() as db:
             delivered.mark_delivered(db, message_out_id, platform_message_id, now_ms)
+
+    def mark_sent(self, message_out_id: str, platform_message_id: str | None, now_ms: int) -> None:
+        """Note that a reply was sent, also one that was given up before."""
+        with self._files.write_inbound() as db:
+            delivered.mark_sent(db, message_out_id, platform_message_id, now_ms)
 
     def mark_delivery_failed(self, message_out_id: str, now_ms: int) -> None:
         """Note that a reply was given up; the first mark of a reply wins."""

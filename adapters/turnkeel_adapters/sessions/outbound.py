@@ -86,7 +86,7 @@ def get_due_outbound_messages(
         unreadable = at_ms is None and deliver_after is not None
         detail = f"{deliver_after!r:.80} is no timestamp: sent at once"
         fault = RowFault(message_id=found, table="messages_out", column="deliver_after", detail=detail)
-        due += [_whole_message(db, rowid, found, fault if unreadable else None)]
+        due += [whole_message(db, rowid, found, fault if unreadable else None)]
     return tuple(due)
 
 
@@ -102,7 +102,8 @@ def due_instant(text: str | None, sqlite_second: SqlValue) -> int | None:
     return sqlite_second * 1000 if isinstance(sqlite_second, int) else None
 
 
-def _whole_message(db: apsw.Connection, rowid: SqlValue, message_id: str, fault: RowFault | None) -> OutboundMessage:
+def whole_message(db: apsw.Connection, rowid: SqlValue, message_id: str, fault: RowFault | None) -> OutboundMessage:
+    """Return all of one row of messages_out, under the name it is to have."""
     # The content is read as bytes so that one reply that is not UTF-8 does not hide the others.
     sql = """
         SELECT kind, in_reply_to, platform_id, channel_type, thread_id, CAST(content AS BLOB)

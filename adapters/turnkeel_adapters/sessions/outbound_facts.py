@@ -59,6 +59,11 @@ def read_terminal_acks(db: apsw.Connection, message_ids: tuple[str, ...]) -> tup
     return tuple(acks)
 
 
+def newest_reply(db: apsw.Connection) -> int:
+    """Return the rowid of the newest reply; 0 without replies."""
+    return _first(db, "SELECT max(rowid) FROM messages_out")
+
+
 def error_note(db: apsw.Connection, message_id: str) -> str | None:
     """Return the JSON text in which an agent built on our kit said why it failed at a message."""
     return _state(db, ERROR_KEY + message_id)[0]
@@ -139,7 +144,7 @@ def _mark(db: apsw.Connection) -> OutboundMark:
     acks = """
         SELECT rowid FROM processing_ack WHERE status IN ('completed', 'failed') ORDER BY rowid DESC LIMIT 1
     """
-    return OutboundMark(replies=_first(db, "SELECT max(rowid) FROM messages_out"), acks=_first(db, acks))
+    return OutboundMark(replies=newest_reply(db), acks=_first(db, acks))
 
 
 def _first(db: apsw.Connection, sql: str) -> int:

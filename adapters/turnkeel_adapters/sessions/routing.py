@@ -41,6 +41,18 @@ def upsert_session_routing(db: apsw.Connection, routing: SessionRouting) -> None
     ).fetchall()
 
 
+def get_session_routing(db: apsw.Connection) -> SessionRouting | None:
+    """Return the session's default address, if it has one."""
+    sql = "SELECT channel_type, platform_id, thread_id FROM session_routing WHERE id = 1"
+    for channel_type, platform_id, thread_id in db.execute(sql).fetchall():
+        return SessionRouting(
+            channel_type=text_or_none(channel_type),
+            platform_id=text_or_none(platform_id),
+            thread_id=text_or_none(thread_id),
+        )
+    return None
+
+
 def replace_destinations(db: apsw.Connection, destinations: tuple[Destination, ...]) -> None:
     """Make these the only destinations; if one cannot be stored (a name twice) the former ones stay."""
     with transaction(db):

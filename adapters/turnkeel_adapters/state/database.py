@@ -1,18 +1,19 @@
 """How is `turnkeel.db` opened, so that what it acknowledged is on the disk?"""
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.state.durability import leave_plain, make_durable
 from turnkeel_adapters.state.migrations import MIGRATIONS
+from turnkeel_adapters.state.shared_commits import SharedCommits
 
 BUSY_TIMEOUT_MS: Final = 10_000
-_FULL: Final = 2
 
 
 class StateFault(AdapterError):
@@ -26,39 +27,48 @@ class StateFault(AdapterError):
 class StateDatabase:
     """One connection to `turnkeel.db`, shared by the host's worker threads, one at a time.
 
-    The rollback journal works on every file system; with `synchronous=FULL` a commit is on the disk.
+    A commit is on the disk when it returns: `synchronous=FULL`, with the journal that suits the file system. The last
+    writer to close leaves one plain file.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self._read_only, self._closed = read_only, False
         self._connection = _open(path, read_only)
+        self._commits = SharedCommits(self._connection, partial(_told, path))
 
     @contextmanager
     def transaction(self) -> Generator[apsw.Connection, None, None]:
         """Everything inside is committed together, or not at all. May be nested: the outermost commits."""
-        with self._lock:
-            if not self._connection.get_autocommit():
-                yield self._connection
-                return
-            with _told(self.path):
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    if not self._connection.get_autocommit():
-                        self._connection.execute("ROLLBACK")
-                    raise
+        with self._commits.alone("BEGIN IMMEDIATE", "COMMIT"):
+            yield self._connection
+
+    @contextmanager
+    def shared_transaction(self) -> Generator[apsw.Connection, None, None]:
+        """As `transaction`; threads that wait for each other share one commit, which each of them waits for."""
+        with self._commits.shared():
+            yield self._connection
+
+    @contextmanager
+    def reading(self) -> Generator[apsw.Connection, None, None]:
+        """Everything inside is read as of one instant; nothing is written. Inside a transaction it is that one's."""
+        with self._commits.alone("BEGIN", "ROLLBACK"):
+            yield self._connection
 
     def rows(self, sql: str, *bindings: "apsw.SQLiteValue") -> "list[apsw.SQLiteValues]":
         """All rows of one query; the cursor is exhausted, so no lock stays behind."""
-        with self._lock, _told(self.path):
+        with self._commits.lock, _told(self.path):
+            self._commits.finish()
             return self._connection.execute(sql, bindings).fetchall()
 
     def close(self) -> None:
         """Close the connection; a closed database cannot be used again."""
-        with self._lock:
+        with self._commits.lock:
+            if not self._closed:
+                self._commits.finish()
+                if not self._read_only:
+                    leave_plain(self._connection)
+            self._closed = True
             self._connection.close()
 
 
@@ -69,8 +79,12 @@ def _open(path: Path, read_only: bool) -> apsw.Connection:
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             connection.execute("PRAGMA foreign_keys = ON").fetchall()
+            if _version(connection) > len(MIGRATIONS):
+                raise StateFault(path, _other_version(_version(connection)))
             if not read_only:
-                _make_durable(path, connection)
+                problem = make_durable(path, connection, BUSY_TIMEOUT_MS)
+                if problem is not None:
+                    raise StateFault(path, f"cannot be made durable ({problem}); do not use it")
                 _migrate(path, connection)
             elif _version(connection) != len(MIGRATIONS):
                 raise StateFault(path, _other_version(_version(connection)))
@@ -80,19 +94,7 @@ def _open(path: Path, read_only: bool) -> apsw.Connection:
         return connection
 
 
-def _make_durable(path: Path, connection: apsw.Connection) -> None:
-    mode = connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-    connection.execute("PRAGMA synchronous = FULL").fetchall()
-    synchronous = connection.execute("PRAGMA synchronous").fetchall()
-    if mode != [("delete",)] or synchronous != [(_FULL,)]:
-        raise StateFault(
-            path, f"cannot be made durable (journal_mode {mode}, synchronous {synchronous}); do not use it"
-        )
-
-
 def _migrate(path: Path, connection: apsw.Connection) -> None:
-    if _version(connection) > len(MIGRATIONS):
-        raise StateFault(path, _other_version(_version(connection)))
     # Two processes may open a new file at once: the version is read again under the write lock.
     while _version(connection) < len(MIGRATIONS):
         connection.execute("BEGIN IMMEDIATE")

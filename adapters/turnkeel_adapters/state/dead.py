@@ -1,8 +1,9 @@
 """Which messages failed for good, with what payload, and why?"""
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Final, Literal, Protocol, TypeAlias, cast
 
+import apsw
 from attrs import frozen
 
 from turnkeel_adapters.sessions.error_notes import read_error_note
@@ -65,7 +66,50 @@ _Row: TypeAlias = tuple[
     int,
     Literal["dead", "retried", "dropped"],
 ]
-_COLUMNS = "session, message_id, direction, payload, reason, detail, tries, incarnation, made_at_ms, state"
+_COLUMNS: Final = "session, message_id, direction, payload, reason, detail, tries, incarnation, made_at_ms, state"
+SQL: Final[dict[str, str]] = {
+    "keep": f"INSERT INTO dead ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (session, direction, message_id) WHERE state = 'dead' DO NOTHING",
+    "settle": "UPDATE dead SET state = ? WHERE session = ? AND direction = ? AND message_id = ? AND state = 'dead'",
+    "of_message": f"SELECT {_COLUMNS} FROM dead WHERE session = ? AND message_id = ? ORDER BY id",
+    "of_session": f"SELECT {_COLUMNS} FROM dead WHERE session = ? AND state = 'dead' ORDER BY id DESC LIMIT ?",
+    "counts": "SELECT session, count(*) FROM dead WHERE state = 'dead' GROUP BY session",
+}
+
+
+class DeadRows:
+    """The table `dead` on a connection inside a transaction."""
+
+    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
+        self._db = connection
+        self._redact = redact
+
+    def keep(self, record: DeadRecord) -> bool:
+        """False if a record of the same message is still open; that stays as it is."""
+        values = (
+            record.session,
+            record.message_id,
+            record.direction,
+            record.payload,
+            self._redact(record.reason),
+            None if record.detail is None else self._redact(record.detail),
+            record.tries,
+            record.incarnation,
+            record.made_at_ms,
+            record.state,
+        )
+        self._db.execute(SQL["keep"], values).fetchall()
+        return self._db.changes() == 1
+
+    def settle(self, record: DeadRecord, state: Literal["retried", "dropped"]) -> bool:
+        """The open record of the same message goes this way; False if there is none."""
+        letter = (record.session, record.direction, record.message_id)
+        self._db.execute(SQL["settle"], (state, *letter)).fetchall()
+        return self._db.changes() == 1
+
+    def of_message(self, session: str, message_id: str) -> tuple[DeadRecord, ...]:
+        """All records of one message, oldest first."""
+        return tuple(_record(row) for row in self._db.execute(SQL["of_message"], (session, message_id)).fetchall())
 
 
 class DeadRecords:
@@ -78,35 +122,19 @@ class DeadRecords:
     def keep(self, record: DeadRecord) -> None:
         """Durable before the row is settled; a record of the same message that is still open stays as it is."""
         with self._database.transaction() as db:
-            db.execute(
-                f"INSERT OR IGNORE INTO dead ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    record.session,
-                    record.message_id,
-                    record.direction,
-                    record.payload,
-                    self._redact(record.reason),
-                    None if record.detail is None else self._redact(record.detail),
-                    record.tries,
-                    record.incarnation,
-                    record.made_at_ms,
-                    record.state,
-                ),
-            )
+            DeadRows(db, self._redact).keep(record)
 
     def of_message(self, session: str, message_id: str) -> tuple[DeadRecord, ...]:
         """All records of one message, oldest first."""
-        sql = f"SELECT {_COLUMNS} FROM dead WHERE session = ? AND message_id = ? ORDER BY id"
-        return tuple(_record(row) for row in self._database.rows(sql, session, message_id))
+        return tuple(_record(row) for row in self._database.rows(SQL["of_message"], session, message_id))
 
     def of_session(self, session: str, *, limit: int) -> tuple[DeadRecord, ...]:
         """The newest open records of one session, newest first."""
-        sql = f"SELECT {_COLUMNS} FROM dead WHERE session = ? AND state = 'dead' ORDER BY id DESC LIMIT ?"
-        return tuple(_record(row) for row in self._database.rows(sql, session, limit))
+        return tuple(_record(row) for row in self._database.rows(SQL["of_session"], session, limit))
 
     def counts(self) -> dict[str, int]:
         """Open records by session."""
-        rows = self._database.rows("SELECT session, count(*) FROM dead WHERE state = 'dead' GROUP BY session")
+        rows = self._database.rows(SQL["counts"])
         return dict(cast("list[tuple[str, int]]", rows))
 
 

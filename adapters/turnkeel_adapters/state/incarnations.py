@@ -12,7 +12,7 @@ from turnkeel_core import Death
 Ending: TypeAlias = Literal["exited", "stopped", "not_started", "host_gone"]
 
 # Ends for which the container is not to blame: none of them makes the next start wait.
-_BLAMELESS = "('StopIdle', 'shutdown', 'stray', 'runtime')"
+_BLAMELESS = "('StopIdle', 'StopAborted', 'shutdown', 'stray', 'runtime')"
 
 
 @frozen(kw_only=True)

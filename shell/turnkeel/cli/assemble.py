@@ -2,18 +2,24 @@
 
 import os
 import secrets
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from attrs import frozen
+
 from turnkeel import __version__
+from turnkeel.cli.assemble_delivery import assemble_delivery, doors_of
+from turnkeel.cli.ids import new_message_id
 from turnkeel.cli.launch import ContainerLauncher, ProcessLauncher, log_path
 from turnkeel.events import HostEvent
-from turnkeel.host.host import Host
+from turnkeel.delivery.intake import Intake
+from turnkeel.delivery.station import Station
+from turnkeel.host.host import Host, RunSummary
 from turnkeel.host.ports import HostPolicies, HostPorts, Launcher
+from turnkeel_adapters.channels import Channel
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.config.zones import resolve_zone
 from turnkeel_adapters.runners.oci import ContainerRunner
@@ -31,11 +37,34 @@ from turnkeel_core import redact, redactions_of
 RUN_DIR: Final = "run"
 
 
+@frozen(kw_only=True)
+class OpenHost:
+    """A host with its delivery, and the door for messages that come from this process."""
+
+    station: Station
+    intake: Intake
+    state: HostState
+
+    def stop(self) -> None:
+        """Ask for a graceful end."""
+        self.station.stop()
+
+    async def run(self, *, until_idle: bool = False) -> RunSummary:
+        """Serve until `stop()`, or until nothing is left to do and to send."""
+        return await self.station.run(until_idle=until_idle)
+
+
 @contextmanager
-def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], None]) -> Generator[Host, None, None]:
+def open_host(
+    data_dir: Path,
+    config: HostConfig,
+    report: Callable[[HostEvent], None],
+    channels: Mapping[str, Channel] | None = None,
+) -> Generator[OpenHost, None, None]:
     """A host on `data_dir`, which is made if there is none and locked as long as the host is open.
 
-    Raises AlreadyHeld if another host serves it, StateFault if `turnkeel.db` cannot be used.
+    `channels` stand in for those of the configuration. Raises AlreadyHeld if another host serves it, StateFault if
+    `turnkeel.db` cannot be used, AdapterError for a channel or a door that cannot be made.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / "v2-sessions").mkdir(exist_ok=True)
@@ -46,8 +75,8 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
         runner = runner_of(config, data_dir, lambda: clock.read().wall_ms)
         sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms, output=config.output)
         try:
-            yield Host(
-                HostPorts(
+            with closing(assemble_delivery(state, sessions, config, executor, report, channels)) as delivery:
+                ports = HostPorts(
                     clock=clock,
                     executor=executor,
                     runner=runner,
@@ -59,9 +88,18 @@ def open_host(data_dir: Path, config: HostConfig, report: Callable[[HostEvent], 
                     random_permille=lambda: secrets.randbelow(1001),
                     new_id=new_message_id,
                     report=report,
-                ),
-                policies_of(config),
-            )
+                    follow=delivery.follower.follow,
+                )
+                station = Station(
+                    host=Host(ports, policies_of(config)),
+                    sender=delivery.sender,
+                    ports=delivery.ports,
+                    policies=delivery.policies,
+                    doorbell=Doorbell(data_dir),
+                    poll_ms=config.host.doorbell_poll_ms,
+                    doors=doors_of(config, delivery),
+                )
+                yield OpenHost(station=station, intake=delivery.intake, state=state)
         finally:
             executor.close()
             runner.close()
@@ -118,8 +156,3 @@ def policies_of(config: HostConfig) -> HostPolicies:
         adoption=config.adoption,
         host=config.host,
     )
-
-
-def new_message_id(prefix: str = "msg") -> str:
-    """An id in the contract's form: `msg-<ms>-<six characters>`."""
-    return f"{prefix}-{time.time_ns() // 1_000_000}-{secrets.token_hex(3)}"

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from cyclopts import Parameter
 
 from turnkeel.cli.commands_control import pause, resume, session_app
+from turnkeel.cli.commands_lifecycle import LIFECYCLE
 from turnkeel.cli.errors import WRONG_USAGE
 from turnkeel.cli.options import Agent, AgentRunner, Config, Data, Json, Limit, Session
 from turnkeel.cli.place import data_dir_of
@@ -62,12 +63,19 @@ def send(
     /,
     *,
     data: Data = None,
+    config: Config = None,
+    key: Annotated[
+        str | None, Parameter(help="Its idempotency key: the same key again is the same message.", show_default=False)
+    ] = None,
+    channel: Annotated[str, Parameter(help="Where the answer goes; local: it is kept for `turnkeel show`.")] = "local",
+    chat: Annotated[
+        str | None, Parameter(help="The chat of that channel; default: the session's name.", show_default=False)
+    ] = None,
 ) -> int:
-    """Store a message for a session and print its id."""
-    from turnkeel.cli import host_commands
+    """Accept a message for a session and print its id; it is on the disk when the id is printed."""
+    from turnkeel.cli import send
 
-    print(host_commands.send(data_dir_of(data), session, text))
-    return 0
+    return send.send(data_dir_of(data), session, text, config=config, key=key, channel=channel, chat=chat)
 
 
 def show(
@@ -161,6 +169,23 @@ def doctor(*, data: Data = None, config: Config = None, agent: Agent = None, jso
     return command(data, config=config, agent=agent, json=json)
 
 
+def import_(
+    folder: Annotated[Path, Parameter(name="DIR", help="The folder with the queue's .json files.")],
+    /,
+    *,
+    data: Data = None,
+    dry_run: Annotated[bool, Parameter(negative="", help="Say what would become of each; change nothing.")] = False,
+    json: Json = False,
+) -> int:
+    """Take over what OpenClaw left in its delivery-queue folder; stop OpenClaw first, or both will send it.
+
+    Each file becomes a row of the outbox, or goes to failed/ beside if it cannot. Run again it adds nothing twice.
+    """
+    from turnkeel.cli.import_queue import import_queue
+
+    return import_queue(folder, data, dry_run=dry_run, json=json)
+
+
 def decide(
     *, explain: Annotated[bool, Parameter(negative="", help="Add the explanation of each decision.")] = False
 ) -> int:
@@ -190,10 +215,12 @@ ALL: Final[tuple[Command, ...]] = (
     pause,
     resume,
     session_app,
+    *LIFECYCLE,
     sweep,
     why,
     check,
     doctor,
+    import_,
     decide,
     agent,
 )

@@ -6,31 +6,50 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
-from turnkeel.cli.assemble import new_message_id
 from turnkeel.cli.hiding import hidden
-from turnkeel_adapters.errors import SessionFault
+from turnkeel.delivery.intake import Accepted, Answer, Duplicate, Intake, Refused
+from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.lifecycle.payloads import Incoming
+from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.sessions.error_notes import read_error_note
-from turnkeel_adapters.sessions.records import NewMessage, OutboundMessage
+from turnkeel_adapters.sessions.records import NewMessage
 from turnkeel_adapters.sessions.store import FileSessionStore
+from turnkeel_core import MessageIdentity, Turn
+from turnkeel_core.lifecycle_states import TURN_TERMINAL
 
 _LOOK_AGAIN_S: Final = 0.05
 
 
+def message_from(text: str, sent_at_ms: int, *, channel: str, chat: str, message_id: str = "") -> Incoming:
+    """What a person typed, as a message; "" asks for a new id."""
+    content = json.dumps({"text": text, "sender": "operator"}, ensure_ascii=False)
+    message = NewMessage(message_id=message_id, content=content, sent_at_ms=sent_at_ms)
+    return Incoming(message=message, channel=channel, chat=chat)
+
+
+def turn_id_of(answer: Answer) -> str:
+    """The turn of an accepted message; AdapterError says why it was refused."""
+    match answer:
+        case Accepted(turn_id=turn_id) | Duplicate(turn_id=turn_id):
+            return turn_id
+        case Refused(what=what, fault=fault):
+            raise AdapterError(f"not accepted: {what}: {fault}")
+
+
 class Conversation:
-    """One session's inbox and outbox, as a person uses them."""
+    """A person and one session. The replies come by the terminal's own channel, before their turn is done."""
 
-    def __init__(self, store: FileSessionStore) -> None:
+    def __init__(
+        self, session: str, channel: str, intake: Intake, store: LifecycleStore, notes: FileSessionStore
+    ) -> None:
+        """`notes` is where the session's agent says why it failed."""
+        self._session = session
+        self._channel = channel
+        self._intake = intake
         self._store = store
-
-    def say(self, text: str) -> str:
-        """Store one message; on the disk when this returns. Returns its id."""
-        message_id, now_ms = new_message_id(), time.time_ns() // 1_000_000
-        content = json.dumps({"text": text, "sender": "operator"}, ensure_ascii=False)
-        message = NewMessage(message_id=message_id, content=content, sent_at_ms=now_ms)
-        self._store.insert(message, now_ms)
-        return message_id
+        self._notes = notes
 
     async def talk(self, told: Callable[[], object]) -> bool:
         """Each line of standard input is a message; `told` is called after each. True if all were answered."""
@@ -38,50 +57,37 @@ class Conversation:
         lines = _Lines(prompt="> " if sys.stdin.isatty() else "")
         while (line := await lines.next()) is not None:
             if line.strip():
-                message_id = await asyncio.to_thread(self.say, line)
-                told()
-                answered = await self._answer(message_id) and answered
+                answered = await self._answer(line, told) and answered
         return answered
 
-    async def _answer(self, message_id: str) -> bool:
-        seen = None
-        while True:
-            signature = self._store.signature()
-            settled, failed = False, None
-            if signature != seen:
-                seen = signature
-                try:
-                    settled, failed = await asyncio.to_thread(self._outcome, message_id)
-                    await asyncio.to_thread(self._print_replies)
-                except SessionFault:
-                    seen, settled, failed = None, False, None  # busy, or just being mended by the host: look again
-                if failed is not None:
-                    print(f"turnkeel: no answer: {hidden(failed)}", file=sys.stderr)
-                    return False
-            if settled:
-                return True
+    async def _answer(self, line: str, told: Callable[[], object]) -> bool:
+        try:
+            turn_id = await asyncio.to_thread(self._say, line)
+        except AdapterError as error:
+            print(f"turnkeel: {hidden(str(error))}", file=sys.stderr)
+            return False
+        told()
+        while (turn := await asyncio.to_thread(self._settled, turn_id)) is None:
             await asyncio.sleep(_LOOK_AGAIN_S)
+        if turn.status == "delivered":
+            return True
+        print(f"turnkeel: no answer: {hidden(await asyncio.to_thread(self._reason, turn))}", file=sys.stderr)
+        return False
 
-    def _outcome(self, message_id: str) -> tuple[bool, str | None]:
-        reading = self._store.read(time.time_ns() // 1_000_000)
-        for ack in reading.acks:
-            if ack.message_id == message_id and ack.outcome == "failed":
-                return True, self._reason(message_id)
-        for message in reading.messages:
-            if message.message_id == message_id:
-                return False, self._reason(message_id) if message.status == "failed" else None
-        # Settled: an answer takes the agent's word on earlier attempts away, a failure leaves it.
-        failed = self._store.error_note(message_id) is not None
-        return True, self._reason(message_id) if failed else None
+    def _say(self, text: str) -> str:
+        said = message_from(text, time.time_ns() // 1_000_000, channel=self._channel, chat=self._session)
+        return turn_id_of(self._intake.accept(self._session, said, MessageIdentity()))
 
-    def _reason(self, message_id: str) -> str:
-        word = read_error_note(self._store.error_note(message_id))
+    def _settled(self, turn_id: str) -> Turn | None:
+        with self._store.transaction() as work:
+            turn = work.tables.turns.get(turn_id)
+        return turn if turn is not None and turn.status in TURN_TERMINAL else None
+
+    def _reason(self, turn: Turn) -> str:
+        if turn.status == "aborted":
+            return "it was stopped"
+        word = read_error_note(self._notes.error_note(turn.turn_id))
         return ": ".join(part.strip() for part in (word.reason, word.detail) if part) or "the message failed"
-
-    def _print_replies(self) -> None:
-        for reply in self._store.due_outbound(time.time_ns() // 1_000_000):
-            print(_text(reply), flush=True)
-            self._store.mark_delivered(reply.message_id, None, time.time_ns() // 1_000_000)
 
 
 class _Lines:
@@ -112,11 +118,3 @@ class _Lines:
             if line is None:
                 return
 
-
-def _text(reply: OutboundMessage) -> str:
-    try:
-        content: object = json.loads(reply.content)
-    except ValueError:
-        return reply.content
-    text = cast("dict[str, object]", content).get("text") if isinstance(content, dict) else None
-    return text if isinstance(text, str) else reply.content

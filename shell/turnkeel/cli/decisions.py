@@ -107,6 +107,9 @@ DECISIONS: Final[dict[str, Answer]] = {
     "plan_legacy_import": _asked(
         core.LegacySnapshot, core.OutboxPolicy, _many(core.plan_legacy_import), core.explain_legacy_import
     ),
+    "plan_row_retry": _asked(
+        core.RowRetrySnapshot, core.OutboxPolicy, _many(core.plan_row_retry), core.explain_row_retry
+    ),
     "decide_lease": _asked(core.LeaseSnapshot, core.LeasePolicy, _one(core.decide_lease), core.explain_lease),
     "next_cron_run": _cron,
 }

@@ -90,21 +90,21 @@ def check_lock(data_dir: Path) -> Checked:
 
 
 def check_database(data_dir: Path) -> Checked:
-    """Its header first: a database in WAL mode would get new files from a mere reader."""
+    """Its header first: a log that nobody uses would get new files from a mere reader."""
     path = data_dir / FILE_NAME
     if not os.path.lexists(path):
         return info(FILE_NAME, "none yet: no host has worked here", "the first `turnkeel run` makes it")
     try:
         with path.open("rb") as file:
             head = file.read(100)
-        if 2 in head[18:20]:
-            advice = "stop what uses it, then: sqlite3 FILE 'PRAGMA journal_mode=DELETE'"
-            return fail(FILE_NAME, "is in WAL mode", advice)
-        version = int.from_bytes(head[60:64], "big")
-        if head and version < len(MIGRATIONS):
+        wal, version = 2 in head[18:20], int.from_bytes(head[60:64], "big")
+        if wal and probe(data_dir) is None:
+            text = "its last writer did not close it: a part of it is in the log beside it"
+            return warn(FILE_NAME, text, "the next start of a host brings both together; copy both until then")
+        if head and not wal and version < len(MIGRATIONS):
             seen = f"schema {version} of {len(MIGRATIONS)}"
             return info(FILE_NAME, seen, "the next start of a host brings it up to date")
-        return _opened(data_dir, version)
+        return _opened(data_dir)
     except (OSError, StateFault) as error:
         if path.with_name(f"{FILE_NAME}-journal").exists() and probe(data_dir) is None:
             text = f"its last writer was killed inside a commit ({error})"
@@ -144,13 +144,14 @@ def _read(data_dir: Path) -> Checked:
     return ok("sessions", counted)
 
 
-def _opened(data_dir: Path, version: int) -> Checked:
+def _opened(data_dir: Path) -> Checked:
     with patiently(lambda: HostState(data_dir, read_only=True)) as state:
         ask = state.database.rows
         [[mode]] = patiently(lambda: ask("PRAGMA journal_mode"))
+        [[version]] = patiently(lambda: ask("PRAGMA user_version"))
         small = (data_dir / FILE_NAME).stat().st_size <= _CHECKED_WHOLE
         [[damage]] = patiently(lambda: ask("PRAGMA quick_check(1)")) if small else [("ok",)]
     if damage != "ok":
         return fail(FILE_NAME, f"is damaged: {damage!s}", "stop the host and restore it from a backup")
     how = "quick check passed" if small else "too large for a quick check"
-    return ok(FILE_NAME, f"schema {version}, journal_mode {mode!s}, {how}; a host opens it with synchronous=FULL")
+    return ok(FILE_NAME, f"schema {version!s}, journal_mode {mode!s}, {how}; a host opens it with synchronous=FULL")

@@ -12,19 +12,22 @@ from pathlib import Path
 
 from attrs import evolve
 
-from turnkeel.cli.assemble import open_host
+from turnkeel.cli.assemble import OpenHost, open_host
+from turnkeel.cli.assemble_delivery import TERMINAL, channels_of
 from turnkeel.cli.conversation import Conversation
 from turnkeel.cli.hiding import learn
 from turnkeel.cli.report import LogFormat, Reporter
 from turnkeel.events import HostEvent
-from turnkeel.host.host import Host, RunSummary
+from turnkeel.host.host import RunSummary
+from turnkeel_adapters.channels import TerminalChannel
 from turnkeel_adapters.config.load import load_config
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.environment import compose_environment
+from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
-from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import ring
 
 
@@ -51,20 +54,6 @@ def run(
     return 1 if until_idle and (summary.faulty or summary.failed_messages) else 0
 
 
-def send(data: Path, session: str, text: str) -> str:
-    """Store a message in the session's inbox, making the session if it is new; returns the message's id.
-
-    The message is on the disk when this returns; a running host is told, and finds it anyway.
-    """
-    name = SessionName.parse(session)
-    _refuse_closed(data, name)
-    sessions = FileSessions(data)
-    sessions.tree.create(name)
-    message_id = Conversation(sessions.store(str(name))).say(sys.stdin.read() if text == "-" else text)
-    ring(data)
-    return message_id
-
-
 def chat(
     *,
     agent: str | None = None,
@@ -79,15 +68,22 @@ def chat(
     Without `data` everything lives in a temporary directory. Returns 1 if a message was not answered.
     """
     settings = config_for(config, agent, agent_runner)
-    name = SessionName.parse(session)
+    # A person who sees that there is no answer needs no notice of it.
+    settings = evolve(settings, delivery=evolve(settings.delivery, notify=False))
+    name = str(SessionName.parse(session))
     reporter = Reporter() if verbose else _silent
     with ExitStack() as stack:
         where = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-chat-")))
-        host = stack.enter_context(open_host(where, settings, reporter))
-        _refuse_closed(where, name)
+        clock = SystemClock()
+        known = channels_of(settings, lambda: clock.read().wall_ms)
+        known[TERMINAL] = TerminalChannel(sys.stdout, lambda: clock.read().wall_ms, named=False)
+        host = stack.enter_context(open_host(where, settings, reporter, known))
+        if name in host.state.registry.closed():
+            raise AdapterError(f"session {name} is closed; send to another one")
         sessions = FileSessions(where)
-        sessions.tree.create(name)
-        return asyncio.run(_chat(host, Conversation(sessions.store(str(name))), where))
+        sessions.tree.create(SessionName.parse(name))
+        store = StateLifecycle(host.state.database)
+        return asyncio.run(_chat(host, Conversation(name, TERMINAL, host.intake, store, sessions.store(name)), where))
 
 
 def config_for(config: Path | None, agent: str | None, agent_runner: str | None) -> HostConfig:
@@ -122,22 +118,14 @@ def _require_program(program: str, settings: HostConfig) -> None:
         raise UsageError(f"no such program: {program!r} is not on the agent's PATH or cannot be run")
 
 
-def _refuse_closed(data: Path, name: SessionName) -> None:
-    if not (data / FILE_NAME).exists():
-        return
-    with HostState(data, read_only=True) as state:
-        if str(name) in state.registry.closed():
-            raise AdapterError(f"session {name} is closed; send to another one")
-
-
-async def _run(host: Host, until_idle: bool) -> RunSummary:
+async def _run(host: OpenHost, until_idle: bool) -> RunSummary:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.stop)
     return await host.run(until_idle=until_idle)
 
 
-async def _chat(host: Host, conversation: Conversation, data: Path) -> int:
+async def _chat(host: OpenHost, conversation: Conversation, data: Path) -> int:
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(host.run())
     for number in (signal.SIGTERM, signal.SIGINT):

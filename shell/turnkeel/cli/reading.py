@@ -1,32 +1,23 @@
 """What can be read of a data directory without changing a byte of it?"""
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
 
-import apsw
 from attrs import frozen
 
 from turnkeel.cli.errors import CommandFailed
 from turnkeel.cli.place import TREE, existing_data_dir
+from turnkeel.cli.records import open_records, patiently
 from turnkeel_adapters.errors import AdapterError, SessionFault
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.store import FileSessionStore
 from turnkeel_adapters.sessions.tree import TreeListing
-from turnkeel_adapters.state.database import StateFault
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.lock import Holder, LockUnavailable, probe
 
-T = TypeVar("T")
-
-_LOOKS: Final = 3
-_LOOK_AGAIN_S: Final = 0.02
+__all__ = ["Reading", "ReadingSessions", "ReadingStore", "open_reading", "patiently"]
 
 
 class ReadingStore(FileSessionStore):
@@ -86,7 +77,7 @@ def open_reading(option: Path | None) -> Generator[Reading, None, None]:
     data_dir = existing_data_dir(option)
     with ExitStack() as stack:
         host, notes = _host(data_dir)
-        state, has_state, more = _open_state(data_dir, host, stack)
+        state, has_state, more = open_records(data_dir, host, stack)
         sessions = ReadingSessions(data_dir)
         listing = sessions.find()
         _check_root(data_dir, listing)
@@ -103,63 +94,11 @@ def open_reading(option: Path | None) -> Generator[Reading, None, None]:
         )
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """Ask `turnkeel.db`; a commit that ends between two looks of SQLite seems a dead writer's, so look again."""
-    for look in range(_LOOKS):
-        try:
-            return ask()
-        except StateFault as fault:
-            if not isinstance(fault.__cause__, apsw.ReadOnlyError) or look == _LOOKS - 1:
-                raise
-            time.sleep(_LOOK_AGAIN_S)
-    raise AssertionError("the last look returns or raises")
-
-
 def _host(data_dir: Path) -> tuple[Holder | None, tuple[str, ...]]:
     try:
         return probe(data_dir), ()
     except LockUnavailable as fault:
         return None, (f"whether a host is at work here cannot be told: {fault}",)
-
-
-def _open_state(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple[HostState, bool, tuple[str, ...]]:
-    path = data_dir / FILE_NAME
-    if not os.path.lexists(path):
-        return _empty(stack), False, ()
-    try:
-        if _is_wal(path):
-            raise StateFault(path, "is in WAL mode, which no turnkeel sets: convert it with journal_mode=DELETE")
-        return stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))), True, ()
-    except (StateFault, OSError) as fault:
-        if host is None and (data_dir / f"{FILE_NAME}-journal").exists():
-            try:
-                note = f"{path.name}: its host was killed inside a commit, which is left out; the next start undoes it"
-                return _copied(data_dir, stack), True, (note,)
-            except (StateFault, OSError):
-                pass  # then the first fault tells what is wrong, below
-        return _empty(stack), False, (f"{fault}; what the host remembers is left out here",)
-
-
-def _is_wal(path: Path) -> bool:
-    # SQLite would make -wal and -shm files even for a reader.
-    with path.open("rb") as file:
-        return 2 in file.read(20)[18:]
-
-
-def _empty(stack: ExitStack) -> HostState:
-    return stack.enter_context(HostState(_scratch(stack)))
-
-
-def _copied(data_dir: Path, stack: ExitStack) -> HostState:
-    """Nobody writes here: both files can be copied, and the copy rolled back."""
-    scratch = _scratch(stack)
-    for name in (FILE_NAME, f"{FILE_NAME}-journal"):
-        shutil.copyfile(data_dir / name, scratch / name)
-    return stack.enter_context(HostState(scratch))
-
-
-def _scratch(stack: ExitStack) -> Path:
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-look-")))
 
 
 def _check_root(data_dir: Path, listing: TreeListing) -> None:

@@ -11,6 +11,7 @@ from turnkeel.events import (
     Adopted,
     Charged,
     Died,
+    FailureTold,
     FaultCleared,
     FaultSeen,
     Held,
@@ -20,10 +21,19 @@ from turnkeel.events import (
     MessageFailed,
     NotStopped,
     Recurred,
+    ReplyEvent,
+    ReplyExpired,
+    ReplyHeld,
+    ReplySent,
     Resumed,
+    SendDeferred,
+    SendFailed,
+    SendRetry,
+    SendUnknown,
     Settled,
     Stopping,
     StrayStopped,
+    TurnFailed,
     WakeFailed,
     Woke,
 )
@@ -36,6 +46,7 @@ from turnkeel_core import (
     KillOverRunLimit,
     KillStaleClaim,
     LeaveAlone,
+    StopAborted,
     StopIdle,
     StuckAction,
     redact,
@@ -107,9 +118,33 @@ def describe(event: HostEvent) -> str:
             return f"the machine slept or its clock was set: {gap_ms / 1000:.0f} s do not count"
         case HostStopped(running):
             return f"host stopped: {running} containers stopped"
+        case ReplySent() | SendRetry() | SendDeferred() | SendUnknown() | ReplyHeld() | SendFailed() | ReplyExpired():
+            return f"{event.session or 'nobody'}: reply {event.row_id} {_of_reply(event)}"
+        case TurnFailed(session, turn_id, reason, error):
+            return f"{session}: {turn_id} is not answered: {reason}: {error}"
+        case FailureTold(session, turn_id, chat):
+            return f"{session}: {'chat and agent are' if chat else 'the agent is'} told that {turn_id} failed"
 
 
-def verdict(because: StuckAction) -> str:
+def _of_reply(event: ReplyEvent) -> str:
+    match event:
+        case ReplySent(channel=channel, parts=parts):
+            return f"was delivered by {channel}{f' in {parts} parts' if parts > 1 else ''}"
+        case SendRetry(channel=channel, attempts=attempts, retry_at_ms=at_ms, error=error):
+            return f"was not taken by {channel} ({attempts} failed), again at {_local(at_ms)}: {error}"
+        case SendDeferred(channel=channel, error=error):
+            return f"waits for {channel}, nothing is charged: {error}"
+        case SendUnknown(channel=channel, because=because):
+            return f"may or may not have arrived by {channel}: {because}"
+        case ReplyHeld(channel=channel, until_at_ms=until_ms):
+            return f"is held until {_local(until_ms)}: {channel} cannot tell whether it arrived, a person must"
+        case SendFailed(channel=channel, reason=reason, detail=detail):
+            return f"was given up by {channel}: {reason}: {detail}"
+        case ReplyExpired(channel=channel, age_ms=age_ms):
+            return f"for {channel} expired {age_ms // 1000} s old"
+
+
+def verdict(because: StuckAction | StopAborted) -> str:
     """Why a container is stopped, or not, in one phrase."""
     match because:
         case LeaveAlone(reason, _):
@@ -130,6 +165,8 @@ def verdict(because: StuckAction) -> str:
             return "nothing in hand, and its session has had its runs of this hour (runs_per_hour)"
         case StopIdle(idle_ms, limit_ms):
             return f"idle for {_s(idle_ms)} (limit {_s(limit_ms)})"
+        case StopAborted(message_ids):
+            return f"{', '.join(message_ids)} was stopped by a person"
 
 
 def _s(ms: int) -> str:

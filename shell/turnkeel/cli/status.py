@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 
 from turnkeel.cli.condition import Condition
 from turnkeel.cli.conditions import Conditions
+from turnkeel.cli.health import Health, health_line, health_of
 from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.reading import Reading, open_reading
@@ -44,11 +45,14 @@ def status(
         page = tuple(conditions.of(name) for name in names[:limit])
         totals = _totals(reading, conditions, page)
         following = page[-1].session if page and len(names) > limit else None
+        health = health_of(reading)
         now_ms = time.time_ns() // 1_000_000
         if json:
-            print_json(_document(reading, conditions, page, totals, following, now_ms))
+            document = _document(reading, conditions, page, totals, following, now_ms)
+            print_json({**document, "health": {**asdict(health), "unknown": health.unknown}})
         else:
             _print(reading, conditions, page, totals, following, now_ms)
+            _print_health(health)
     return 0
 
 
@@ -134,6 +138,12 @@ def _print(
     print(f"{totals.sessions} sessions{shown}{f' ({states})' if states else ''}; {counts}")
     if following is not None:
         print(f"more: turnkeel status --after {following}")
+
+
+def _print_health(health: Health) -> None:
+    line = health_line(health)
+    if line is not None:
+        print(flat(line))
 
 
 def _row(condition: Condition, now_ms: int) -> tuple[str, ...]:

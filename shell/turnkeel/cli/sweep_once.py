@@ -87,7 +87,8 @@ def _pass_over(
     events: list[HostEvent] = []
     held: dict[str, tuple[str, ...]] = {}
     broken: list[str] = []
-    from turnkeel.cli.assemble import new_message_id, policies_of, runner_of
+    from turnkeel.cli.assemble import policies_of, runner_of
+    from turnkeel.cli.ids import new_message_id
 
     config = limits.config
     runner = runner_of(config, data_dir, lambda: SystemClock().read().wall_ms)

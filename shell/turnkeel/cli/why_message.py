@@ -42,11 +42,20 @@ class Story:
 
 def why_message(reading: Reading, message_id: str, session: str | None, json: bool) -> int:
     """Print what is known of a message, in one session or in all; CommandFailed if no session has it."""
+    stories, unread = stories_of(reading, message_id, session)
+    if not stories:
+        raise CommandFailed(_unknown(reading, message_id, session, unread))
+    tell_stories(reading, stories, unread, json)
+    return 0
+
+
+def stories_of(reading: Reading, message_id: str, session: str | None) -> tuple[list[Story], dict[str, str]]:
+    """What each session knows of a message, and the faults of those that could not be searched."""
     stories: list[Story] = []
     unread: dict[str, str] = {}
     for name in _places(reading, message_id) if session is None else (session,):
         try:
-            row, claim, replies = _in_files(reading, name, message_id)
+            row, claim, replies = in_files(reading, name, message_id)
         except SessionFault as fault:
             row, claim, replies = None, None, ()
             if name in reading.names:
@@ -65,10 +74,7 @@ def why_message(reading: Reading, message_id: str, session: str | None, json: bo
                     held=_held(reading, name, row),
                 )
             )
-    if not stories:
-        raise CommandFailed(_unknown(reading, message_id, session, unread))
-    _answer(reading, stories, unread, json)
-    return 0
+    return stories, unread
 
 
 def _held(reading: Reading, session: str, row: Line | None) -> tuple[str, ...]:
@@ -94,12 +100,16 @@ def _is_likely(reading: Reading, session: str, message_id: str) -> bool:
         return session in reading.names  # searched, and then named as not readable
 
 
-def _answer(reading: Reading, stories: list[Story], unread: dict[str, str], json: bool) -> None:
+def tell_stories(
+    reading: Reading, stories: list[Story], unread: dict[str, str], json: bool, more: dict[str, object] | None = None
+) -> None:
+    """Print them; `more` goes into the document."""
     now_ms = time.time_ns() // 1_000_000
     if json:
         found = [asdict(story) for story in stories]
         not_read = [{"session": name, "fault": fault} for name, fault in unread.items()]
-        print_json({"read_at_ms": now_ms, "notes": reading.notes, "messages": found, "not_read": not_read})
+        document = {"read_at_ms": now_ms, "notes": reading.notes, "messages": found, "not_read": not_read}
+        print_json({**document, **(more or {})})
         return
     print(host_line(reading.host, now_ms))
     print_notes(reading)
@@ -115,7 +125,7 @@ def _unknown(reading: Reading, message_id: str, session: str | None, unread: dic
     return f"nothing is known of {flat(message_id)}: neither a session nor a message in {place}{missed}"
 
 
-def _in_files(reading: Reading, session: str, message_id: str) -> tuple[Line | None, Claim | None, tuple[Line, ...]]:
+def in_files(reading: Reading, session: str, message_id: str) -> tuple[Line | None, Claim | None, tuple[Line, ...]]:
     """The row (of an inbound message or of a reply), its claim, and the replies to it."""
     store = reading.sessions.store(session)
     found: list[HistoryLine] = []

@@ -41,7 +41,7 @@ class Host:
         self._policies = policies
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._slots = Slots(policies.start, self._poke)
+        self._slots = Slots(policies.start, self.poke)
         self._listing_faults: dict[str, str] = {}
         self._clock = ClockWatch(ports.clock, policies.suspend, ports.report)
         self._fault = ""
@@ -78,7 +78,8 @@ class Host:
             failed_messages=sum((await ports.executor.run(ports.state.dead.counts)).values()) - dead,
         )
 
-    def _poke(self, session: str) -> None:
+    def poke(self, session: str) -> None:
+        """Something of this session may have changed: look soon."""
         if session in self._keepers:
             self._keepers[session].poke()
 

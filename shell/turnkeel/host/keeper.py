@@ -5,6 +5,7 @@ import asyncio
 from attrs import evolve, frozen
 
 from turnkeel.events import FaultCleared, FaultSeen
+from turnkeel.followed import Followed, earliest
 from turnkeel.host.act import act
 from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.look import Situation, View, look, may_run
@@ -57,9 +58,9 @@ class Keeper:
         self._signature: FolderSignature | None = None
         self._faults: dict[str, tuple[str, str]] = {}
         self._held: HoldWake | None = None
+        self._followed = Followed()
         self._retry_ms = 0
-        self._failures = 0
-        self._ineffective = 0
+        self._failures = self._ineffective = 0
 
     def poke(self) -> None:
         """Something may have changed: look soon."""
@@ -100,23 +101,23 @@ class Keeper:
         except AdapterError as error:
             return await self._failed(error.subject, error.category, str(error))
         except Exception as error:  # one session's fault, whatever it is, must not end the others
-            return await self._failed(
-                "pass", type(error).__name__, f"{error!r}; this is a fault of the host: report it"
-            )
+            detail = f"{error!r}; this is a fault of the host: report it"
+            return await self._failed("pass", type(error).__name__, detail)
 
     async def _pass(self) -> int | None:
         ports, run = self._ports, self._ports.executor.run
         store = await run(ports.sessions.store, self.session)
         self._signature = await run(store.signature)
         now_ms = self._clock.read().wall_ms
-        wanted, sleeps = self._slots.wanted, self._clock.sleeps
-        limited = self._policies.sweep.limit.runs_per_hour is not None
-        situation = Situation(now_ms=now_ms, doubt=self.doubt, blocked=self.blocked, place_wanted=wanted, sleeps=sleeps)
-        situation = evolve(situation, count_runs=limited, set_back=self._clock.set_back)
+        clock, limited = self._clock, self._policies.sweep.limit.runs_per_hour is not None
+        situation = Situation(now_ms=now_ms, doubt=self.doubt, blocked=self.blocked, place_wanted=self._slots.wanted)
+        situation = evolve(situation, count_runs=limited, sleeps=clock.sleeps, set_back=clock.set_back)
         view = await run(look, self.session, ports, situation)
         if not self._prepared:
             await run(store.prepare)
             self._prepared = True
+        self._followed = await run(ports.follow, self.session, view.reading, now_ms)
+        view = evolve(view, snapshot=evolve(view.snapshot, aborted=self._followed.aborted))
         view, plan = self._plan(view)
         self._slot(view, plan)
         fresh = tuple(action for action in plan.actions if action != self._held)
@@ -157,7 +158,7 @@ class Keeper:
             return now.mono_ms + self._policies.host.running_poll_ms
         if isinstance(view.snapshot.container, ContainerUnknown):
             return now.mono_ms + self._policies.host.fault_retry_ms
-        change_ms = plan.next_change_at_ms
+        change_ms = earliest(plan.next_change_at_ms, self._followed.next_look_at_ms)
         next_ms = None if change_ms is None else now.mono_ms + max(change_ms - view.snapshot.now_ms, 1)
         if self._just_written(view.snapshot.now_ms):
             soon_ms = now.mono_ms + self._policies.host.running_poll_ms

@@ -98,8 +98,8 @@ def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionR
         progressed=bool(reading.progressed),
         oom=ended.oom,
     )
-    number, intent = incarnation.number, incarnation.intent
-    ports.report(Died(session, number, ended.exit_code, ended.signal, intent, ended.oom))
+    report = Died(session, incarnation.number, ended.exit_code, ended.signal, incarnation.intent, ended.oom)
+    ports.report(report)
 
 
 def _container(

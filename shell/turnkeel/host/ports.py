@@ -9,6 +9,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from attrs import frozen
 
 from turnkeel.events import HostEvent
+from turnkeel.followed import Follow, follow_nothing
 from turnkeel_adapters.runners.records import Handle, LookOutcome, SpawnOrder, StopOutcome
 from turnkeel_adapters.sessions.records import FolderSignature, InboundChanges, OutboundMark, SessionReading
 from turnkeel_adapters.sessions.tree import TreeListing
@@ -100,6 +101,7 @@ class HostPorts:
     random_permille: Callable[[], int]
     new_id: Callable[[str], str]
     report: Callable[[HostEvent], None]
+    follow: Follow = follow_nothing
 
 
 @frozen(kw_only=True)

@@ -65,11 +65,7 @@ def reconcile(ports: HostPorts, policies: HostPolicies, served: tuple[str, ...],
 
 
 def _snapshot(
-    handles: dict[str, Handle],
-    records: dict[str, Incarnation],
-    ports: HostPorts,
-    served: tuple[str, ...],
-    booting: bool,
+    handles: dict[str, Handle], records: dict[str, Incarnation], ports: HostPorts, served: tuple[str, ...], boot: bool
 ) -> AdoptionSnapshot:
     running = (
         RunningContainer(session=one.session, incarnation=one.incarnation, container_id=one.container_id)
@@ -81,7 +77,7 @@ def _snapshot(
         if one.state != "dead"
     )
     now_ms = ports.clock.read().wall_ms
-    return AdoptionSnapshot(now_ms=now_ms, running=tuple(running), records=tuple(known), served=served, booting=booting)
+    return AdoptionSnapshot(now_ms=now_ms, running=tuple(running), records=tuple(known), served=served, booting=boot)
 
 
 def _adopt(handle: Handle, ports: HostPorts) -> None:

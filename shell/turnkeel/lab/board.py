@@ -9,6 +9,7 @@ from turnkeel.cli.report import describe
 from turnkeel.events import (
     Adopted,
     Charged,
+    DeliveryEvent,
     Died,
     FaultCleared,
     FaultSeen,
@@ -87,13 +88,11 @@ class Board:
 
     def __call__(self, event: HostEvent) -> None:
         """Note the event."""
-        match event:
-            case HostStarted() | HostStopped() | Resumed():
-                return
-            case _:
-                with self._lock:
-                    if (standing := self._standings.get(event.session)) is not None:
-                        self._standings[event.session] = standing.after(event)
+        if isinstance(event, HostStarted | HostStopped | Resumed | DeliveryEvent):
+            return
+        with self._lock:
+            if (standing := self._standings.get(event.session)) is not None:
+                self._standings[event.session] = standing.after(event)
 
     def standings(self) -> tuple[Standing, ...]:
         """All sessions now, in the order of the cast."""

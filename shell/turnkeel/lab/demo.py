@@ -15,12 +15,11 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from turnkeel.cli.assemble import open_host
+from turnkeel.cli.assemble import OpenHost, open_host
 from turnkeel.cli.errors import DONE, FAILED, INTERRUPTED, WrongUsage
 from turnkeel.cli.reading import open_reading
 from turnkeel.cli.report import Reporter
 from turnkeel.events import HostEvent
-from turnkeel.host.host import Host
 from turnkeel.lab.board import Board
 from turnkeel.lab.cast import CAST, Role, demo_config
 from turnkeel.lab.readback import find_leftovers, read_aftermath
@@ -129,7 +128,7 @@ def _run(data: Path, report: Callable[[HostEvent], None]) -> Run:
         return Run(ending=ending, took_s=time.monotonic() - begun_s, leftovers=find_leftovers(data))
 
 
-async def _until_done(host: Host) -> Ending:
+async def _until_done(host: OpenHost) -> Ending:
     """Run until nothing is left to do, or until a signal or the time limit stops the host."""
     loop, stops = asyncio.get_running_loop(), list[Ending]()
 

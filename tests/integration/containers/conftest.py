@@ -17,13 +17,11 @@ import apsw
 import pytest
 from attrs import define, evolve, field
 
-from turnkeel.cli.conversation import Conversation
+from turnkeel.cli.conversation import turn_id_of
+from turnkeel.cli.send import accept
 from turnkeel_adapters.runners.oci import ContainerRunner, ContainerSettings, RuntimeLimits
 from turnkeel_adapters.runners.records import Handle, SpawnOrder
-from turnkeel_adapters.sessions.collection import FileSessions
-from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.store import HostState
-from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.install import install_id
 
 ROOT = Path(__file__).parents[3]
@@ -427,12 +425,7 @@ class Site:
 
     def send(self, session: str, text: str) -> str:
         """Store a message as `turnkeel send` does."""
-        sessions = FileSessions(self.data)
-        self.data.mkdir(parents=True, exist_ok=True)
-        sessions.tree.create(SessionName.parse(session))
-        key = Conversation(sessions.store(session)).say(text)
-        ring(self.data)
-        return key
+        return turn_id_of(accept(self.data, session, text))
 
     def folder(self, session: str) -> Path:
         return self.data / "v2-sessions" / session

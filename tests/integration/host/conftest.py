@@ -18,7 +18,8 @@ import pytest
 from attrs import asdict, evolve, frozen
 
 from turnkeel.cli.assemble import open_host
-from turnkeel.cli.conversation import Conversation
+from turnkeel.cli.conversation import turn_id_of
+from turnkeel.cli.send import accept
 from turnkeel.events import HostEvent
 from turnkeel.host.host import Host, RunSummary
 from turnkeel_adapters.config.records import AgentConfig, HostConfig
@@ -27,7 +28,6 @@ from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.notes import Fault, Hold
 from turnkeel_adapters.state.store import HostState
-from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.install import install_id
 from turnkeel_core import HostPolicy, RetryPolicy, SpawnPolicy, StuckPolicy
 
@@ -119,11 +119,7 @@ class Lab:
 
     def send(self, name: str, *texts: str) -> list[str]:
         """Store messages as `turnkeel send` does; returns their ids."""
-        self.session(name)
-        talk = Conversation(self.sessions.store(name))
-        ids = [talk.say(text) for text in texts]
-        ring(self.data)
-        return ids
+        return [turn_id_of(accept(self.data, name, text)) for text in texts]
 
     def sql(
         self, name: str, sql: str, values: tuple[object, ...] = (), file: str = "inbound.db"

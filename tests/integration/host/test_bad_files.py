@@ -14,6 +14,7 @@ from attrs import evolve
 from turnkeel.events import FaultCleared, FaultSeen, Settled, Woke
 from turnkeel_adapters.errors import BadSessionName
 from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.sessions.records import NewMessage
 from turnkeel_adapters.state.database import StateFault
 from turnkeel_adapters.state.incarnations import Incarnations
 from turnkeel_core import StartPolicy
@@ -413,15 +414,20 @@ def test_a_full_disk_loses_nothing_and_the_host_goes_on_when_there_is_room_again
 LIMITED = """
 import resource, runpy, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, resource.RLIM_INFINITY))
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 def test_a_host_that_may_not_let_its_files_grow_says_so_and_loses_nothing(lab, quick):
-    sent = lab.send("big", *("x" * 30_000 for _ in range(12)))
-    assert (lab.session("big") / "inbound.db").stat().st_size > 200_000
+    lab.session("big")
+    for number in range(12):  # of another writer: turnkeel.db has no part in them
+        done = NewMessage(message_id=f"done{number}", content="x" * 500_000)
+        lab.sessions.store("main/big").insert(done, 1)
+    lab.sql("big", "UPDATE messages_in SET status = 'completed'")
+    sent = lab.send("big", *("hello" for _ in range(12)))
+    assert (lab.session("big") / "inbound.db").stat().st_size > 5_000_000
     serve = lab.serve(quick, limit=LIMITED)
     ends = time.monotonic() + 20
     while "FaultSeen" not in lab.served() and time.monotonic() < ends and serve.poll() is None:
@@ -432,5 +438,5 @@ def test_a_host_that_may_not_let_its_files_grow_says_so_and_loses_nothing(lab, q
     assert "Traceback" not in lab.served()
     lab.run(quick)
     fates = lab.fates("big")
-    assert fates.keys() == set(sent)
-    assert all(fate.answered_once or fate.visibly_failed for fate in fates.values())
+    assert fates.keys() >= set(sent)
+    assert all(fates[key].answered_once or fates[key].visibly_failed for key in sent)

@@ -51,9 +51,9 @@ while True:
 SENDS = """
 import sys
 from pathlib import Path
-from turnkeel.cli.host_commands import send
+from turnkeel.cli.send import accept
 while True:
-    print(send(Path(sys.argv[1]), "a", "again"), flush=True)
+    print(accept(Path(sys.argv[1]), "a", "again").turn_id, flush=True)
 """
 
 
@@ -140,14 +140,14 @@ def test_a_change_counter_that_moved_proves_no_commit(lab):
     assert counter(path) == before and not is_hot(path)
 
 
-def test_a_send_killed_at_its_commit_leaves_nothing_and_holds_up_nobody(lab, quick):
+def test_a_send_killed_while_it_writes_the_inbox_is_accepted_once_and_holds_up_nobody(lab, quick):
     folder = lab.session("a")
     text = AT_THE_COMMIT.format(file="inbound.db", act="os.kill(os.getpid(), signal.SIGKILL)") + (
         "import sys\n"
         "from pathlib import Path\n"
-        "from turnkeel.cli.host_commands import send\n"
+        "from turnkeel.cli.send import send\n"
         "armed = True\n"
-        "send(Path(sys.argv[1]), 'a', 'never accepted')\n"
+        "send(Path(sys.argv[1]), 'a', 'accepted, and nobody was told')\n"
     )
 
     async def script(live):
@@ -160,9 +160,11 @@ def test_a_send_killed_at_its_commit_leaves_nothing_and_holds_up_nobody(lab, qui
         assert killed_by_itself(python(text, lab.data))
         assert is_hot(folder / "inbound.db")
         await live.until(lambda: not is_hot(folder / "inbound.db"), limit_s=5)
+        await live.until(lambda: len(lab.fates("a")) == 4 and lab.open_rows("a") == 0)
 
     live = lab.run(quick, script)
-    assert len(lab.fates("a")) == 2 and len(live.of(Died)) == 1
+    fates = lab.fates("a")
+    assert len(fates) == 4 and all(fate.answered_once for fate in fates.values()) and len(live.of(Died)) == 1
     assert not live.of(Charged) and not lab.faults() and live.summary.faulty == ()
     assert whole(folder / "inbound.db")
 

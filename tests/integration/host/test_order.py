@@ -12,7 +12,7 @@ from turnkeel.events import Recurred, Stopping, Woke
 from turnkeel_adapters.system.lock import AlreadyHeld
 
 CRON_MINUTELY = "* * * * *"
-SEND = "import sys; from pathlib import Path; from turnkeel.cli.host_commands import send; send(Path(sys.argv[1]), 'a', 'x')"
+SEND = "import sys; from pathlib import Path; from turnkeel.cli.send import send; send(Path(sys.argv[1]), 'a', 'x')"
 
 
 def test_a_runner_that_takes_only_the_ten_newest_rows_does_not_starve_the_older_ones(lab, quick, agent):

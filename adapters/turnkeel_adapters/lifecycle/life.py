@@ -1,0 +1,45 @@
+"""How do the lives of turns and rows lie in `turnkeel.db`? One line for each stored action."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
+
+import apsw
+
+from turnkeel_adapters.lifecycle.tables import LifeLine
+
+_COLUMNS: Final = "turn_id, row_id, at_ms, what, detail, because"
+SQL: Final[dict[str, str]] = {
+    "add": f"INSERT INTO life ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+    "of_turn": f"SELECT {_COLUMNS} FROM life WHERE turn_id = ? ORDER BY id",
+    "of_row": f"SELECT {_COLUMNS} FROM life WHERE row_id = ? ORDER BY id",
+}
+_Row: TypeAlias = tuple[str | None, str | None, int, str, str | None, str]
+
+
+class LifeLines:
+    """The table `life` on a connection inside a transaction."""
+
+    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
+        self._db = connection
+        self._redact = redact
+
+    def add(self, line: LifeLine) -> None:
+        """After all others."""
+        detail = None if line.detail is None else self._redact(line.detail)
+        values = (line.turn_id, line.row_id, line.at_ms, line.what, detail, self._redact(line.because))
+        self._db.execute(SQL["add"], values).fetchall()
+
+    def of_turn(self, turn_id: str) -> tuple[LifeLine, ...]:
+        """Those of a turn and of all of its rows."""
+        return self._lines("of_turn", turn_id)
+
+    def of_row(self, row_id: str) -> tuple[LifeLine, ...]:
+        """Those of one row."""
+        return self._lines("of_row", row_id)
+
+    def _lines(self, name: str, record_id: str) -> tuple[LifeLine, ...]:
+        rows = cast("list[_Row]", self._db.execute(SQL[name], (record_id,)).fetchall())
+        return tuple(
+            LifeLine(turn_id=turn, row_id=row, at_ms=at, what=what, detail=detail, because=because)
+            for turn, row, at, what, detail, because in rows
+        )

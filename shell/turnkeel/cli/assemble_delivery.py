@@ -1,0 +1,168 @@
+"""How is the delivery of one data directory put together: its store, its channels, its doors?"""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from attrs import evolve, frozen
+
+from turnkeel.cli.ids import new_message_id
+from turnkeel.delivery.evidence import LastContainer
+from turnkeel.delivery.follow import Follower
+from turnkeel.delivery.intake import Intake
+from turnkeel.delivery.mailboxes import FileMailboxes
+from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
+from turnkeel.delivery.sender import Sender, call_workers
+from turnkeel.delivery.station import Door
+from turnkeel.events import HostEvent
+from turnkeel_adapters.channels import Channel, LocalChannel, TerminalChannel
+from turnkeel_adapters.channels.local import LOCAL
+from turnkeel_adapters.config.records import HostConfig
+from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.lifecycle.store import StateLifecycle
+from turnkeel_adapters.secrets import known_secrets
+from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.state.store import HostState
+from turnkeel_adapters.system.clock import SystemClock
+from turnkeel_adapters.system.executor import ThreadExecutor
+from turnkeel_core import SettlePolicy, redact, redactions_of
+
+TERMINAL = "terminal"
+_HISTORY = 2
+
+
+@frozen(kw_only=True)
+class Delivery:
+    """All parts of a data directory's delivery."""
+
+    ports: DeliveryPorts
+    policies: DeliveryPolicies
+    follower: Follower
+    sender: Sender
+    intake: Intake
+    calls: ThreadExecutor
+
+    def close(self) -> None:
+        """End the threads of the channels' calls, after those under way."""
+        self.calls.close()
+
+
+def assemble_delivery(
+    state: HostState,
+    sessions: FileSessions,
+    config: HostConfig,
+    executor: ThreadExecutor,
+    report: Callable[[HostEvent], None],
+    channels: Mapping[str, Channel] | None = None,
+) -> Delivery:
+    """The delivery of a host that holds the data directory's lock; `channels` stand in for those of the configuration.
+
+    Raises AdapterError for a channel that cannot be made.
+    """
+    clock = SystemClock()
+    now_ms = partial(_wall_ms, clock)
+    known = channels_of(config, now_ms) if channels is None else dict(channels)
+    policies = DeliveryPolicies(settle=settle_of(config), delivery=config.delivery)
+    calls = ThreadExecutor(call_workers(known, policies))
+    hide = partial(redact, redactions=redactions_of(known_secrets(config, os.environ).values))
+    ports = DeliveryPorts(
+        clock=clock,
+        executor=executor,
+        calls=calls,
+        lifecycle=StateLifecycle(state.database, hide),
+        sessions=FileMailboxes(sessions),
+        channels=known,
+        owner=f"host-{os.getpid()}-{secrets.token_hex(4)}",
+        alone=True,
+        new_id=new_message_id,
+        report=report,
+        redact=hide,
+    )
+    sender = Sender(ports, policies)
+    follower = Follower(ports, policies, container=partial(_container, state), poke=sender.poke)
+    intake = intake_of(state, sessions, policies.settle, ports.owner)
+    return Delivery(
+        ports=ports, policies=policies, follower=follower, sender=sender, intake=intake, calls=calls
+    )
+
+
+def intake_of(state: HostState, sessions: FileSessions, policy: SettlePolicy, owner: str) -> Intake:
+    """The door of a data directory, with or without a host at work in it."""
+    return Intake(
+        store=StateLifecycle(state.database),
+        sessions=FileMailboxes(sessions),
+        closed=lambda: state.registry.closed() | _closed_elsewhere(sessions),
+        new_id=new_message_id,
+        now_ms=partial(_wall_ms, SystemClock()),
+        owner=owner,
+        policy=policy,
+    )
+
+
+def channels_of(config: HostConfig, now_ms: Callable[[], int]) -> dict[str, Channel]:
+    """The built-in channels and those of the configuration; AdapterError for one that cannot be made."""
+    found: dict[str, Channel] = {LOCAL: LocalChannel(now_ms), TERMINAL: TerminalChannel(sys.stdout, now_ms)}
+    if config.channels:
+        # Loaded only where it is used: it needs the extra `web`.
+        from turnkeel_adapters.channels.webhook import WebhookChannel
+
+        for name, settings in config.channels:
+            found[name] = WebhookChannel(settings, os.environ, now_ms=now_ms)
+    return found
+
+
+def doors_of(config: HostConfig, delivery: Delivery) -> tuple[Door, ...]:
+    """The HTTP ingress, if there is one; AdapterError if it has no token or its address cannot be had."""
+    if config.ingress is None:
+        return ()
+    from turnkeel.ingress.ports import IngressPorts
+    from turnkeel.ingress.server import IngressServer
+
+    ports = delivery.ports
+    server = IngressServer(
+        config.ingress,
+        IngressPorts(
+            accept=delivery.intake.accept,
+            store=ports.lifecycle,
+            executor=ports.executor,
+            channels=frozenset(ports.channels),
+            now_ms=partial(_wall_ms, SystemClock()),
+            report=ports.report,
+        ),
+        os.environ,
+    )
+    server.bind()
+    return (server,)
+
+
+def settle_of(config: HostConfig) -> SettlePolicy:
+    """The limits of turns and rows. `agent exec` settles claim and reply in one transaction: none comes later."""
+    if config.agent.speaks_contract or config.container is not None:
+        return config.settle
+    return evolve(config.settle, turn=evolve(config.turn, no_reply_grace_ms=0))
+
+
+def _container(state: HostState, session: str) -> LastContainer:
+    history = state.incarnations.history(session, limit=_HISTORY)
+    died = (one.died_at_ms for one in history if one.died_at_ms is not None)
+    latest = history[0] if history else None
+    return LastContainer(
+        incarnation=0 if latest is None else latest.number,
+        died_at_ms=next(died, None),
+        running=latest is not None and latest.state != "dead",
+    )
+
+
+def _closed_elsewhere(sessions: FileSessions) -> frozenset[str]:
+    try:
+        return sessions.closed_in_registry()
+    except AdapterError:
+        return frozenset()  # another host's registry that cannot be read closes nothing here; the host tells it
+
+
+def _wall_ms(clock: SystemClock) -> int:
+    return clock.read().wall_ms
+
+

@@ -1,0 +1,108 @@
+"""How is `turnkeel.db` read without changing a byte of its directory, whoever uses it or was killed while he did?"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from turnkeel_adapters.state.database import StateFault
+from turnkeel_adapters.state.store import FILE_NAME, HostState
+from turnkeel_adapters.system.lock import Holder
+
+T = TypeVar("T")
+
+_LOOKS: Final = 3
+_LOOK_AGAIN_S: Final = 0.02
+_LEFTOVERS: Final = ("-journal", "-wal")
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask `turnkeel.db`; a commit that ends between two looks of SQLite seems a dead writer's, so look again."""
+    for look in range(_LOOKS):
+        try:
+            return ask()
+        except StateFault as fault:
+            if not isinstance(fault.__cause__, apsw.ReadOnlyError) or look == _LOOKS - 1:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+    raise AssertionError("the last look returns or raises")
+
+
+def open_records(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple[HostState, bool, tuple[str, ...]]:
+    """What the host remembers, until `stack` is closed; whether it can be read at all; what the reader must know.
+
+    A host at work shares its log with readers. Without one, a mere reader of a log would make files beside it: then,
+    and where a host was killed, a private copy is read.
+    """
+    path = data_dir / FILE_NAME
+    if not os.path.lexists(path):
+        return _empty(stack), False, ()
+    try:
+        if host is None and _is_wal(path):
+            return _copied(data_dir, stack), True, _killed(data_dir)
+        return stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))), True, ()
+    except (StateFault, OSError) as fault:
+        if host is None and _beside(data_dir, "-journal"):
+            try:
+                return _copied(data_dir, stack), True, _killed(data_dir)
+            except (StateFault, OSError):
+                pass  # then the first fault tells what is wrong, below
+        return _empty(stack), False, (f"{fault}; what the host remembers is left out here",)
+
+
+def _killed(data_dir: Path) -> tuple[str, ...]:
+    if _beside(data_dir, "-journal"):
+        return (f"{FILE_NAME}: its host was killed inside a commit, which is left out; the next start undoes it",)
+    if _beside(data_dir, "-wal"):
+        return (f"{FILE_NAME}: its last writer did not close it; all that it committed is shown",)
+    return ()
+
+
+def _beside(data_dir: Path, suffix: str) -> bool:
+    return (data_dir / f"{FILE_NAME}{suffix}").exists()
+
+
+def _is_wal(path: Path) -> bool:
+    with path.open("rb") as file:
+        return 2 in file.read(20)[18:]
+
+
+def _empty(stack: ExitStack) -> HostState:
+    return stack.enter_context(HostState(_scratch(stack)))
+
+
+def _copied(data_dir: Path, stack: ExitStack) -> HostState:
+    """A copy in which SQLite may do what it does after a crash; StateFault if somebody writes all the time."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_LOOK_AGAIN_S)
+        try:
+            scratch, before = _scratch(stack), _stamps(data_dir)
+            for name in before:
+                shutil.copyfile(data_dir / name, scratch / name)
+            unchanged = _stamps(data_dir) == before
+        except FileNotFoundError:
+            continue  # its writer has just closed it
+        # Younger than this, a write may hide behind the same stamp.
+        if unchanged and all(abs(time.time() - at_ns / 1e9) > _LOOK_AGAIN_S for _, _, at_ns in before.values()):
+            return stack.enter_context(HostState(scratch))
+    raise StateFault(data_dir / FILE_NAME, "is being written: ask again, or start a host, beside which it can be read")
+
+
+def _stamps(data_dir: Path) -> dict[str, tuple[int, int, int]]:
+    """Of the database and of what lies beside it: which file, how large, changed when."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for name in (FILE_NAME, *(f"{FILE_NAME}{suffix}" for suffix in _LEFTOVERS if _beside(data_dir, suffix))):
+        stat = (data_dir / name).stat()
+        found[name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def _scratch(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-look-")))

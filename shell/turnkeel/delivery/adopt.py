@@ -1,0 +1,70 @@
+"""Which messages in a session's inbox were not accepted here: due occurrences of a schedule, rows of another writer?
+
+Each is a turn from the moment it is due, so that it can be stopped, traced, and its failure told.
+"""
+
+from turnkeel.delivery.address import LOCAL
+from turnkeel.delivery.evidence import Seen
+from turnkeel.delivery.ports import DeliveryPorts
+from turnkeel_adapters.lifecycle.payloads import Incoming
+from turnkeel_adapters.lifecycle.work import LifecycleWork
+from turnkeel_adapters.sessions.records import NewMessage
+from turnkeel_adapters.sessions.routing import SessionRouting
+from turnkeel_adapters.wire import dumps
+from turnkeel_core import AcceptSnapshot, MessageIdentity, TurnPolicy, accept_turn
+
+
+def adopt(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, known: set[str], policy: TurnPolicy) -> set[str]:
+    """Accept those that are due and new; the ids that need not be asked about again. SessionFault.
+
+    `known` are those of the look before. A message that no turn can be (over the limit, or under the id of another
+    session's turn) stays the session's own business.
+    """
+    fresh = new_ids(seen, known)
+    if fresh:
+        mail = ports.sessions.mail(seen.session)
+        routing = mail.routing()
+        for message_id in fresh:
+            if work.tables.turns.get(message_id) is None:
+                stored = mail.stored(message_id)
+                if stored is not None:
+                    _accept(work, seen, incoming_of(stored.message, routing), policy)
+    return known & {message.message_id for message in seen.reading.messages} | set(fresh)
+
+
+def new_ids(seen: Seen, known: set[str]) -> tuple[str, ...]:
+    """The messages that call for an answer by now and that nobody asked about before."""
+    return tuple(
+        message.message_id
+        for message in seen.reading.messages
+        if message.status == "pending"
+        and message.triggers
+        and message.message_id not in known
+        and (message.due_at_ms is None or message.due_at_ms <= seen.now_ms)
+    )
+
+
+def incoming_of(message: NewMessage, routing: SessionRouting | None = None) -> Incoming:
+    """A message as it stands in an inbox, with the address that its row names, else the session's own."""
+    if message.channel_type:
+        chat = message.platform_id or ""
+        return Incoming(message=message, channel=message.channel_type, chat=chat, thread=message.thread_id)
+    if routing is not None and routing.channel_type:
+        chat = routing.platform_id or ""
+        return Incoming(message=message, channel=routing.channel_type, chat=chat, thread=routing.thread_id)
+    return Incoming(message=message, channel=LOCAL)
+
+
+def _accept(work: LifecycleWork, seen: Seen, incoming: Incoming, policy: TurnPolicy) -> None:
+    payload, turn_id = dumps(incoming), incoming.message.message_id
+    asked = AcceptSnapshot(
+        now_ms=seen.now_ms,
+        turn_id=turn_id,
+        session=seen.session,
+        identity=MessageIdentity(),
+        payload_bytes=len(payload.encode(errors="surrogatepass")),
+        in_session=True,
+    )
+    work.apply(
+        (accept_turn(work.accept(asked), policy),), seen.now_ms, {turn_id: payload}, because="found in the inbox"
+    )

@@ -1,0 +1,126 @@
+"""What do the files of a session say about each of its turns, and what is decided on that?"""
+
+from typing import Literal
+
+from attrs import frozen
+
+from turnkeel.delivery.ports import DeliveryPorts
+from turnkeel_adapters.lifecycle.work import LifecycleWork
+from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_core import (
+    RecoverySnapshot,
+    SessionFacts,
+    Turn,
+    TurnPolicy,
+    WithdrawInbound,
+    WriteInbound,
+    explain_finalize_turn,
+    plan_turn_recovery,
+)
+from turnkeel_core.lifecycle_states import TURN_TERMINAL
+
+_STEPS = 8  # of one turn in one look: its word noted, its rows counted, its end; more would be a circle
+
+
+@frozen(kw_only=True)
+class LastContainer:
+    """The session's latest container: its number, 0 if there was none, and when the latest one to end had ended.
+
+    `running`: as far as is known, it has not ended.
+    """
+
+    incarnation: int = 0
+    died_at_ms: int | None = None
+    running: bool = False
+
+
+@frozen(kw_only=True)
+class Seen:
+    """One look at a session; `later` are the messages answered by replies that are not due yet."""
+
+    session: str
+    reading: SessionReading
+    now_ms: int
+    container: LastContainer = LastContainer()
+    busy_at_ms: int | None = None
+    later: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Decided:
+    """What is owed to the session's files now, whether a turn changed, and when time alone changes something."""
+
+    owed: tuple[WriteInbound | WithdrawInbound, ...] = ()
+    changed: bool = False
+    next_look_at_ms: int | None = None
+
+
+def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
+    """The turn's message in the session; `stored` is the status of a row that is no longer open, None if it is gone."""
+    reading, turn_id = seen.reading, turn.turn_id
+    row = next((message for message in reading.messages if message.message_id == turn_id), None)
+    ack = next((ack.outcome for ack in reading.acks if ack.message_id == turn_id), None)
+    claimed = any(claim.message_id == turn_id for claim in reading.claims)
+    others = any(claim.message_id != turn_id for claim in reading.claims)
+    gone: Literal["completed", "missing"] = "completed" if stored == "completed" else "missing"
+    return SessionFacts(
+        row=gone if row is None else row.status,
+        tries=0 if row is None else row.tries or 0,
+        claimed=claimed,
+        abandoned=claimed and not seen.container.running,
+        due_at_ms=None if row is None else row.due_at_ms,
+        ack=ack,
+        died_at_ms=seen.container.died_at_ms,
+        busy_at_ms=seen.now_ms if others else seen.busy_at_ms,
+        replies_left=seen.later.count(turn_id),
+    )
+
+
+def decide_turns(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, policy: TurnPolicy) -> Decided:
+    """Ask about every open turn of the session until nothing new comes of it. SessionFault."""
+    owed: list[WriteInbound | WithdrawInbound] = []
+    changed, flips = False, list[int]()
+    ids = [turn.turn_id for turn in work.tables.turns.open_of(seen.session)]
+    ids += [turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == seen.session]
+    for turn_id in dict.fromkeys(ids):
+        one = _decide_turn(work, ports, seen, turn_id, policy)
+        owed += one.owed
+        changed = changed or one.changed
+        flips += [] if one.next_look_at_ms is None else [one.next_look_at_ms]
+    return Decided(owed=tuple(owed), changed=changed, next_look_at_ms=min(flips, default=None))
+
+
+def _decide_turn(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, turn_id: str, policy: TurnPolicy) -> Decided:
+    turn = work.tables.turns.get(turn_id)
+    if turn is None or not turn.in_session:
+        return Decided()
+    facts, changed = facts_of(seen, turn, _stored(ports, seen, turn_id)), False
+    for _ in range(_STEPS):
+        at = work.turn(turn_id, seen.now_ms, session=facts)
+        if at is None:
+            return Decided(changed=changed)
+        asked = RecoverySnapshot(now_ms=seen.now_ms, owner=ports.owner, turns=(at,))
+        actions = plan_turn_recovery(asked, policy)
+        owed = tuple(action for action in actions if isinstance(action, WriteInbound | WithdrawInbound))
+        done = tuple(action for action in actions if not isinstance(action, WriteInbound | WithdrawInbound))
+        if not done:
+            if at.turn.status in TURN_TERMINAL and not owed and not facts.claimed:
+                work.withdrawn(turn_id)
+            flip_ms = None if at.turn.status in TURN_TERMINAL else explain_finalize_turn(at, policy).flip_at_ms
+            return Decided(owed=owed, changed=changed, next_look_at_ms=flip_ms)
+        work.apply(done, seen.now_ms, because=_incarnation(seen))
+        changed = True
+    raise AssertionError(f"turn {turn_id} changed {_STEPS} times in one look")
+
+
+def _stored(ports: DeliveryPorts, seen: Seen, turn_id: str) -> str | None:
+    """The status of a row that is not among the open ones; an index lookup, and only for turns that are open."""
+    if any(message.message_id == turn_id for message in seen.reading.messages):
+        return None
+    stored = ports.sessions.mail(seen.session).stored(turn_id)
+    return None if stored is None else stored.status
+
+
+def _incarnation(seen: Seen) -> str:
+    number = seen.container.incarnation
+    return f"container {number}" if number else ""

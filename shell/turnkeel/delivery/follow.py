@@ -1,0 +1,126 @@
+"""What do a session's files mean for its turns, and its new replies for the outbox? Asked at each of its passes.
+
+Everything that one look means is stored in one transaction of turnkeel.db, before the host settles any row on it: so
+the container's last word is kept when the inbound row that it settles is completed. What follows in the session's own
+files (a missing row, a stopped one, a mark in `delivered`) is repeated until it is there.
+"""
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from turnkeel.delivery.adopt import adopt, new_ids
+from turnkeel.delivery.evidence import LastContainer, Seen, decide_turns
+from turnkeel.delivery.join import join_stored, withdraw
+from turnkeel.delivery.marks import marks_of, set_marks
+from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
+from turnkeel.delivery.take import take
+from turnkeel.followed import Followed, earliest
+from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_adapters.sessions.taking import WrittenRow
+from turnkeel_core import WithdrawInbound, WriteInbound
+
+_PAGE = 100
+_SYSTEM = "system"
+
+
+@define
+class Known:
+    """What is remembered of a session between two looks; a new process begins without it.
+
+    `upto`: rows up to here were taken, those in `later` aside, which are not due; `busy_at_ms`: held a claim then.
+    """
+
+    upto: int = 0
+    later: dict[int, int] = field(factory=dict)
+    busy_at_ms: int | None = None
+    turns: set[str] = field(factory=set)
+
+
+class Follower:
+    """Fits `HostPorts.follow`. One look per session at a time; any thread."""
+
+    def __init__(
+        self,
+        ports: DeliveryPorts,
+        policies: DeliveryPolicies,
+        *,
+        container: Callable[[str], LastContainer],
+        poke: Callable[[], None],
+    ) -> None:
+        """`container` tells of a session's latest one; `poke` is called when there is something to send."""
+        self._ports = ports
+        self._policies = policies
+        self._container = container
+        self._poke = poke
+        self._known: dict[str, Known] = {}
+
+    def follow(self, session: str, reading: SessionReading, now_ms: int) -> Followed:
+        """One look, with what was read of the session just before; raises AdapterError, and the next look repeats."""
+        ports, known = self._ports, self._known.setdefault(session, Known())
+        rows, upto, more = self._written(session, known, reading, now_ms)
+        due = tuple(row for row in rows if row.due_at_ms is None or row.due_at_ms <= now_ms)
+        if reading.claims:
+            known.busy_at_ms = now_ms
+        later = tuple(row for row in rows if row not in due)
+        seen = Seen(
+            session=session,
+            reading=reading,
+            now_ms=now_ms,
+            container=self._container(session),
+            busy_at_ms=known.busy_at_ms,
+            later=tuple(row.reply.in_reply_to for row in later if row.reply.in_reply_to is not None),
+        )
+        if not due and self._is_quiet(session, known, seen):
+            known.upto = upto
+            return Followed()
+        with ports.lifecycle.transaction() as work:
+            turns = adopt(work, ports, seen, known.turns, self._policies.settle.turn)
+            taken = take(work, ports, seen, due, self._policies.settle)
+            decided = decide_turns(work, ports, seen, self._policies.settle.turn)
+            aborted = tuple(turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == session)
+            marks = marks_of(work, session, due)
+        known.turns, known.upto = turns, upto
+        known.later = {row.rowid: row.due_at_ms or now_ms for row in later}
+        self._carry_out(session, decided.owed, now_ms)
+        set_marks(ports, session, marks, now_ms)
+        if taken.queued or decided.changed:
+            self._poke()
+        soon_ms = now_ms if more or decided.owed else None
+        next_ms = earliest(soon_ms, decided.next_look_at_ms, *known.later.values())
+        return Followed(aborted=aborted, next_look_at_ms=next_ms)
+
+    def forget(self, session: str) -> None:
+        """The session begins anew: its next look reads all of it."""
+        self._known.pop(session, None)
+
+    def _is_quiet(self, session: str, known: Known, seen: Seen) -> bool:
+        """Nothing is open, nothing new is due, and nothing is to be withdrawn: then nothing is written."""
+        if known.later or new_ids(seen, known.turns):
+            return False
+        with self._ports.lifecycle.reading() as work:
+            turns = work.tables.turns
+            return not turns.open_of(session) and all(turn.session != session for turn in turns.withdrawals_due())
+
+    def _written(
+        self, session: str, known: Known, reading: SessionReading, now_ms: int
+    ) -> tuple[tuple[WrittenRow, ...], int, bool]:
+        """The rows that were not taken yet, up to which one, and whether there are more."""
+        mail = self._ports.sessions.mail(session)
+        if reading.mark.replies < known.upto:
+            known.upto, known.later = 0, {}  # another file stands in its place
+        waiting = tuple(row for place in sorted(known.later) for row in mail.written_after(place - 1, 1).rows)
+        if reading.mark.replies <= known.upto:
+            return waiting, known.upto, False
+        found = mail.written_after(known.upto, _PAGE)
+        fresh = tuple(row for row in found.rows if row.reply.kind != _SYSTEM)
+        return (*waiting, *fresh), found.upto, found.more
+
+    def _carry_out(self, session: str, owed: tuple[WriteInbound | WithdrawInbound, ...], now_ms: int) -> None:
+        ports = self._ports
+        for action in owed:
+            match action:
+                case WriteInbound(turn_id):
+                    join_stored(ports.lifecycle, ports.sessions, session, turn_id, now_ms)
+                case WithdrawInbound(turn_id):
+                    withdraw(ports.lifecycle, ports.sessions, session, turn_id)
