@@ -93,6 +93,9 @@ def judge(row: OutboxRow, seen: DeliverySnapshot, policy: OutboxPolicy) -> Judge
 
 
 def _due(row: OutboxRow, seen: DeliverySnapshot, policy: OutboxPolicy) -> Verdict[DeliveryAction] | None:
+    tried_at_ms = max(row.last_attempt_at_ms or 0, row.deferred_since_at_ms or 0)
+    if tried_at_ms > seen.now_ms:
+        return None  # the clock was set back since: its instants say nothing, and the next try makes new ones
     if row.due_at_ms is not None and row.due_at_ms > seen.now_ms:
         return waits("not_due", "its time has not come", row.row_id, until_ms=row.due_at_ms)
     next_ms = next_try_at_ms(row, policy)

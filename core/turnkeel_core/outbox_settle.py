@@ -129,6 +129,10 @@ def _final(seen: SettleSnapshot, policy: OutboxPolicy, outcome: SendOutcome) -> 
             attempts = row.attempts if row.status == "unknown" else charged
             action = MarkUnknown(row.row_id, now_ms, now_ms + backoff_ms(attempts, policy), attempts, error)
             return fires("unknown", error, row.row_id, action)
+        case LocalFault(error) if row.status == "unknown":
+            # It was asked about, and the question was never put: what became of the send is as unknown as before.
+            unasked = MarkUnknown(row.row_id, now_ms, now_ms + policy.defer_ms, row.attempts, error)
+            return fires("unknown", error, row.row_id, unasked)
         case LocalFault(error):
             return _deferred(seen, policy, error)
         case Cancelled(error) | Dropped(error):

@@ -173,6 +173,17 @@ class RedactPolicy:
 
 
 @frozen(kw_only=True)
+class InterruptedPolicy:
+    """Threshold of `find_interrupted` (spec/tars-and-b01.md §1.4)."""
+
+    stale_ms: int = field(
+        default=2_100_000,
+        validator=_COUNT,
+        metadata=_why("35 min: a v1 run ends by itself after 30 min 30 s, so an older one was cut off"),
+    )
+
+
+@frozen(kw_only=True)
 class SweepPolicy:
     """Everything one pass over one session uses."""
 

@@ -14,13 +14,7 @@ from turnkeel_core.lifecycle_rules import Verdict, actions_of, explained, fires,
 from turnkeel_core.lifecycle_states import ROW_FAILED, ROW_OPEN, TURN_TERMINAL
 from turnkeel_core.outbox_records import OutboxRow
 from turnkeel_core.turn_fail import failed, retried
-from turnkeel_core.turn_records import (
-    AwaitDelivery,
-    RunFacts,
-    SettleDelivered,
-    TurnAction,
-    TurnSnapshot,
-)
+from turnkeel_core.turn_records import AwaitDelivery, RunFacts, SettleDelivered, TurnAction, TurnSnapshot
 from turnkeel_core.turn_session import acked, gone, held_by_container, noted, released
 
 Rule: TypeAlias = Callable[[TurnSnapshot, TurnPolicy], Verdict[TurnAction]]

@@ -10,10 +10,14 @@ from turnkeel_adapters.sessions.records import SessionReading
 
 @frozen(kw_only=True)
 class Followed:
-    """`aborted` messages were stopped by a person; the session is to be looked at again by `next_look_at_ms`."""
+    """`aborted` messages were stopped by a person; the session is to be looked at again by `next_look_at_ms`.
+
+    `busy`: something is decided about it soon, by itself: a host that ends when idle must not end before.
+    """
 
     aborted: tuple[str, ...] = ()
     next_look_at_ms: int | None = None
+    busy: bool = False
 
 
 Follow: TypeAlias = Callable[[str, SessionReading, int], Followed]

@@ -25,6 +25,7 @@ PURE = (
     "string",
     "types",
     "typing",
+    "unicodedata",
 )
 """What of the standard library cannot do I/O or read a clock (of datetime: only when asked to, which is looked for)."""
 

@@ -49,7 +49,6 @@ from turnkeel.delivery.parcel import parcel_of
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel_adapters import wire
 from turnkeel_adapters.channels import MemoryChannel
-from turnkeel_adapters.lifecycle.group import GroupedLifecycle
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
 from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.sessions.collection import FileSessions
@@ -103,11 +102,9 @@ def main() -> None:
 
 def accepts(count: int, rounds: int) -> None:
     with ExitStack() as stack:
-        plain, store, grouped = Plain(stack), opened(stack), opened(stack, grouped=True)
-        plain_16 = Plain(stack)
-        variants = {"plain": plain.accept, "turnkeel": store.accept} | competitors(stack, "accept")
+        variants = {"plain": Plain(stack).accept, "turnkeel": Turnkeel(stack).accept} | competitors(stack, "accept")
         table("accepts, one thread", "plain", variants, count, rounds)
-        many = {"plain x16": plain_16.accept, "turnkeel x16": grouped.accept}
+        many = {"plain x16": Plain(stack).accept, "turnkeel x16": Turnkeel(stack).accept}
         many |= {f"{name} x16": one for name, one in competitors(stack, "accept", threads=True).items()}
         many = {"plain": Plain(stack).accept} | {name: threaded(one) for name, one in many.items()}
         table(f"accepts, {THREADS} threads (plain: one)", "plain", many, count, rounds)
@@ -115,11 +112,11 @@ def accepts(count: int, rounds: int) -> None:
 
 def cycle(count: int, rounds: int) -> None:
     with ExitStack() as stack:
-        variants = {"turnkeel": opened(stack).cycle} | competitors(stack, "cycle")
+        variants = {"turnkeel": Turnkeel(stack).cycle} | competitors(stack, "cycle")
         table("whole cycle, one message at a time", "turnkeel", variants, count // 2, rounds)
-        many = {"turnkeel x16": threaded(opened(stack, grouped=True).cycle)}
-        more = competitors(stack, "cycle", threads=True)
-        many |= {f"{name} x16": threaded(variant) for name, variant in more.items()}
+        many = {"turnkeel x16": Turnkeel(stack).cycle}
+        many |= {f"{name} x16": one for name, one in competitors(stack, "cycle", threads=True).items()}
+        many = {name: threaded(one) for name, one in many.items()}
         table(f"whole cycle, {THREADS} messages at once", "turnkeel x16", many, count // 2, rounds)
 
 
@@ -167,11 +164,17 @@ def identity(number: int) -> MessageIdentity:
 
 
 class Turnkeel:
-    """The real store; `run` is one durable transaction."""
+    """The real store; threads that wait for each other share a commit."""
 
-    def __init__(self, state: HostState, run) -> None:
-        self.state = state
-        self.run = run
+    def __init__(self, stack: ExitStack) -> None:
+        self.state = stack.enter_context(HostState(folder(stack)))
+        assert self.state.database.rows("PRAGMA synchronous") == [(2,)], "turnkeel.db is not synchronous=FULL"
+        self.lifecycle = StateLifecycle(self.state.database, HIDE)
+
+    def run(self, act):
+        """One durable transaction."""
+        with self.lifecycle.transaction() as work:
+            return act(work)
 
     def accept(self, first: int, count: int) -> None:
         for number in range(first, first + count):
@@ -237,26 +240,11 @@ class Turnkeel:
         self.run(settle)
 
 
-def opened(stack: ExitStack, *, grouped: bool = False) -> Turnkeel:
-    state = stack.enter_context(HostState(folder(stack)))
-    [[synchronous]] = state.database.rows("PRAGMA synchronous")
-    assert synchronous == 2, "turnkeel.db is not synchronous=FULL"
-    lifecycle = StateLifecycle(state.database, HIDE)
-    if grouped:
-        return Turnkeel(state, stack.enter_context(GroupedLifecycle(lifecycle)).run)
-
-    def run(act):
-        with lifecycle.transaction() as work:
-            return act(work)
-
-    return Turnkeel(state, run)
-
-
 @cache
 def journal_mode() -> str:
     """That of `turnkeel.db` where the databases of this benchmark lie."""
     with ExitStack() as stack:
-        [[mode]] = opened(stack).state.database.rows("PRAGMA journal_mode")
+        [[mode]] = Turnkeel(stack).state.database.rows("PRAGMA journal_mode")
         return mode
 
 
@@ -525,7 +513,7 @@ def recover(work) -> None:
 
 def beside(stack: ExitStack, finished: int) -> Turnkeel:
     """A store with so many turns that ended, each with its delivered row, and `OPEN` that did not."""
-    store = opened(stack)
+    store = Turnkeel(stack)
     store.accepted(0)
     store.answered(0)
     store.sent(0)

@@ -1,13 +1,20 @@
 """What do the vectors' turns and rows look like as records, and what is stored after the core's actions?
 
-A store that only applies: every change comes out of a decision and goes in through `after_row` and `after_turn`.
+A store that only applies: every change comes out of a decision and goes in through `after_row` and `after_turn`. Both
+lifecycle stores are given the same actions, and must hold the same records then.
 """
 
 import json
+from contextlib import contextmanager
 from typing import Any
 
+import apsw
 from attrs import evolve
 
+from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
+from turnkeel_adapters.lifecycle.store import StateTables
+from turnkeel_adapters.lifecycle.work import LifecycleWork
+from turnkeel_adapters.state.migrations import MIGRATIONS
 from turnkeel_core import (
     AcceptTurn,
     EnqueueRow,
@@ -38,6 +45,12 @@ class Store:
         self.identities = {turn.identity: turn for turn in turns if turn.identity}
 
     def apply(self, actions):
+        actions = tuple(actions)
+        twins = [kept(lifecycle, self, actions) for lifecycle in (MemoryLifecycle().transaction, tables)]
+        self._apply(actions)
+        assert twins == [(self.turns, self.rows, ())] * 2
+
+    def _apply(self, actions):
         for action in actions:
             match action:
                 case AcceptTurn(turn):
@@ -64,6 +77,46 @@ class Store:
 
     def aborted(self):
         return tuple(turn.turn_id for turn in self.turns.values() if turn.status == "aborted")
+
+
+def _connect():
+    """All tables, in memory. The vectors' records need not be as complete as those that this project stores."""
+    connection = apsw.Connection(":memory:")
+    for migration in MIGRATIONS:
+        connection.execute(migration).fetchall()
+    connection.execute("PRAGMA foreign_keys = ON; PRAGMA ignore_check_constraints = ON").fetchall()
+    return connection
+
+
+CONNECTION = _connect()
+
+
+@contextmanager
+def tables():
+    """The tables of `turnkeel.db`, empty again afterwards."""
+    CONNECTION.execute("BEGIN")
+    try:
+        yield LifecycleWork(StateTables(CONNECTION, str))
+    finally:
+        CONNECTION.execute("ROLLBACK")
+
+
+def kept(transaction, held, actions):
+    """The turns and rows that a store has after the actions, and what it refused."""
+    with transaction() as work:
+        nobody = {row.turn_id for row in held.rows.values() if row.turn_id} - held.turns.keys()
+        for turn in (*held.turns.values(), *(Turn(turn_id=name, session="", accepted_at_ms=0) for name in nobody)):
+            assert work.tables.turns.insert(turn, "{}")
+        for row in held.rows.values():
+            assert work.tables.outbox.insert(row, "{}")
+        for identity, turn in held.identities.items():
+            work.tables.identities.keep(identity, turn.turn_id, turn.completed_at_ms)
+        new = [action.turn if isinstance(action, AcceptTurn) else getattr(action, "row", None) for action in actions]
+        names = [getattr(one, "row_id", None) or one.turn_id for one in new if one is not None]
+        refused = work.apply(actions, 0, dict.fromkeys(names, "{}"))
+        turns = {name: work.tables.turns.get(name) for name in (*held.turns, *names)}
+        rows = {name: work.tables.outbox.get(name) for name in (*held.rows, *names)}
+    return ({k: v for k, v in turns.items() if v}, {k: v for k, v in rows.items() if v}, refused)
 
 
 def turn_of(given: dict[str, Any], now: int, started: int | None = None) -> Turn:

@@ -333,7 +333,7 @@ def test_records_of_a_host_killed_inside_a_commit_are_read_as_before_that_commit
 def test_what_a_killed_host_committed_to_its_log_is_read(data, read):
     with_the_log_of_a_killed_host(data)
     (note,) = read("status")["notes"]
-    assert "did not close it" in note
+    assert "all that it committed is shown" in note
     assert condition(read)["state"] == "closed"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -19,7 +20,10 @@ from turnkeel.cli.reading import open_reading
 from turnkeel.events import Died, Held, HostStarted, Settled, Woke
 from turnkeel.lab.board import Board
 from turnkeel.lab.cast import CAST, Role
+from turnkeel.lab.chat import TROUBLES, read_calls
 from turnkeel.lab.demo import demo, set_scene
+from turnkeel.lab.letters import LETTERS, Letter
+from turnkeel.lab.letters_end import LetterEnd, closing_line as letters_line, find_wrong as find_wrong_letters
 from turnkeel.lab.readback import read_aftermath
 from turnkeel.lab.verdict import Aftermath, MessageEnd, closing_line, find_wrong
 from turnkeel_adapters.sessions.collection import FileSessions
@@ -31,6 +35,9 @@ ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join(str(ROOT / part) for part in ("core", "adapters", "shell"))
 LIMIT_S = 90
 CLOSING = "13 messages: 10 answered once, 3 failed visibly, 0 lost, 0 answered twice"
+LETTERS_CLOSING = re.compile(
+    r"11 accepted: [89] delivered, [12] unknown and held for a person, 1 failed visibly, 0 lost, 0 shown twice"
+)
 LOG_LIMIT = 1_000
 
 
@@ -47,7 +54,12 @@ def test_the_demo_in_plain_lines_ends_well_and_leaves_nothing(tmp_path: Path) ->
     ran = subprocess.run(
         _command("plain=None"), env=_environment(tmp_path), capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
-    assert (ran.returncode, ran.stdout.splitlines()[-1], ran.stderr) == (0, CLOSING, "")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert CLOSING in ran.stdout.splitlines()
+    assert LETTERS_CLOSING.fullmatch(ran.stdout.splitlines()[-1])
+    assert ran.stdout.count("the host is killed in mid-send") == 2
+    assert {words for words in TROUBLES.values() if f"the chat {words}" in ran.stdout} == set(TROUBLES.values())
+    assert "the chat hangs up before it reads anything" in ran.stdout
     assert "\x1b" not in ran.stdout
     for told in (
         "stop container 1: hangs-beating-1 makes no progress",
@@ -57,9 +69,9 @@ def test_the_demo_in_plain_lines_ends_well_and_leaves_nothing(tmp_path: Path) ->
         "fail crashes-always-1 for good: 2 of 2 tries are used",
         "main/poison is faulty, the others went on: inbound.db: not_sqlite",
         "waiting: slot",
-        "processes left: 0",
     ):
         assert told in ran.stdout
+    assert ran.stdout.count("processes left: 0") == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,21 +84,29 @@ def test_the_demo_on_a_terminal_shows_a_table_and_keeps_its_data(tmp_path: Path)
     assert "last event" in shown
     assert (kept / "turnkeel.db").exists()
     assert (kept / "v2-sessions" / "main" / "answers" / "outbound.db").exists()
+    assert len(read_calls(kept / "chats" / "chat")) >= 17
 
 
 @pytest.mark.long
-def test_an_interrupted_demo_stops_its_agents_and_judges_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["started for hangs-beating-1", "a host starts", "ada-1     call 1"])
+def test_an_interrupted_demo_stops_its_agents_and_judges_nothing(tmp_path: Path, line: str) -> None:
     with subprocess.Popen(_command("plain=True"), env=_environment(tmp_path), stdout=subprocess.PIPE, text=True) as ran:
         assert ran.stdout is not None
-        for line in ran.stdout:
-            if "started for hangs-beating-1" in line:
-                break
+        assert any(line in told for told in ran.stdout)
         ran.send_signal(signal.SIGINT)
         rest = ran.stdout.read()
         assert ran.wait(LIMIT_S) == 130
     assert "interrupted: nothing is judged" in rest
-    assert "answered once" not in rest
+    assert "accepted:" not in rest
+    assert not [entry for entry in Path("/proc").glob("[0-9]*/environ") if str(tmp_path) in _read(entry)]
     assert list(tmp_path.iterdir()) == []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def test_a_directory_that_holds_something_is_not_played_in(tmp_path: Path) -> None:
@@ -223,6 +243,43 @@ def test_the_cast_is_larger_than_the_places_and_its_messages_add_up() -> None:
     assert all(role.answered + role.failed == role.messages == len(role.message_ids) for role in CAST)
     counts = sum(role.messages for role in CAST), sum(role.answered for role in CAST), sum(role.failed for role in CAST)
     assert CLOSING.startswith("{} messages: {} answered once, {} failed visibly".format(*counts))
+
+
+SHOWN_ONCE = LetterEnd(letter=Letter(session="a", number=1), status="delivered", row="delivered", calls=1, seen=1)
+BECAME = {
+    "delivered and seen": ({}, "delivered"),
+    "seen twice, whatever the files say": ({"seen": 2}, "twice"),
+    "called delivered, and nobody saw it: lost": ({"seen": 0}, "lost"),
+    "delivered without an answer: lost": ({"row": None, "seen": 0}, "lost"),
+    "no turn at all: lost": ({"status": None}, "lost"),
+    "failed, with a reason": ({"status": "failed_terminal", "row": "failed_terminal", "reason": "413"}, "failed"),
+    "failed without a reason: lost": ({"status": "failed_terminal", "row": "failed_terminal"}, "lost"),
+    "held for a person": ({"status": "delivery_pending", "row": "unknown"}, "unknown"),
+    "still to be sent": ({"status": "delivery_pending", "row": "queued"}, "unsettled"),
+}
+
+
+@pytest.mark.parametrize(("change", "became"), BECAME.values(), ids=BECAME.keys())
+def test_what_became_of_an_answer_is_read_from_the_files_and_the_chat(change: dict[str, object], became: str) -> None:
+    assert evolve(SHOWN_ONCE, **change).became == became
+
+
+def test_the_verdict_on_the_answers_finds_what_is_not_as_promised() -> None:
+    lost, twice = evolve(SHOWN_ONCE, status=None), evolve(SHOWN_ONCE, seen=2)
+    assert find_wrong_letters((SHOWN_ONCE,), 2, ()) == ()
+    assert letters_line((SHOWN_ONCE, lost, twice)).endswith("1 lost, 1 shown twice")
+    assert len(find_wrong_letters((lost, twice), 2, ())) == 2
+    assert find_wrong_letters((evolve(SHOWN_ONCE, calls=2, doubts=1),), 2, ()) == ()
+    [silent] = find_wrong_letters((evolve(SHOWN_ONCE, calls=2),), 2, ())
+    [kills] = find_wrong_letters((SHOWN_ONCE,), 1, ())
+    [left] = find_wrong_letters((SHOWN_ONCE,), 2, ("process 7",))
+    assert "no doubt is on record" in silent
+    assert "1 hosts were killed" in kills
+    assert "process 7" in left
+
+
+def test_the_letters_meet_every_trouble() -> None:
+    assert {trouble for letter in LETTERS for trouble in letter.troubles} | {"none"} == set(TROUBLES)
 
 
 def test_the_board_follows_the_events() -> None:

@@ -649,6 +649,21 @@ def test_a_session_that_is_forgotten_takes_its_turns_rows_and_receipts_with_it(t
             assert [work.tables.receipts.of_row(row_id) for row_id in ("r1", "r2")] == [(), (Receipt(0, None, NOW),)]
 
 
+def test_a_message_of_a_session_that_was_forgotten_is_no_new_one_until_its_identity_is_forgotten_too(tmp_path):
+    policy = SettlePolicy()
+    with HostState(tmp_path) as state:
+        store = StateLifecycle(state.database)
+        with store.transaction() as work:
+            accept(work)
+        state.registry.close("main/a", NOW)
+        assert state.registry.forget("main/a")
+        for age_ms, known in ((0, True), (policy.turn.identity_retention_ms + 1, False)):
+            with store.transaction() as work:
+                work.apply(plan_prune(work.prune(NOW + age_ms, policy, limit=9), policy), NOW)
+                answer = accept(work, "t2", session="main/b")
+            assert isinstance(answer, AcceptTurn) != known
+
+
 # What the tables refuse
 
 

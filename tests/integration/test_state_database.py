@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -123,6 +123,17 @@ def test_a_file_moved_with_its_log_to_another_file_system_changes_its_journal(pa
             assert db.execute("PRAGMA journal_mode").fetchall() == [(mode,)]
             db.execute("INSERT INTO session (name, seen_at_ms) VALUES (?, 1)", (f"{number}",))
     assert names(path) == {"0", "1", "2"}
+
+
+def test_a_log_does_not_grow_with_all_that_is_ever_written(path, monkeypatch):
+    monkeypatch.setattr(durability, "journal_mode_for", lambda path: "wal")
+    with closing(StateDatabase(path)) as database, closing(StateDatabase(path, read_only=True)) as reader:
+        for number in range(60):
+            with database.transaction() as db:
+                db.execute("INSERT INTO policy (digest, text) VALUES (?, ?)", (f"{number}", "x" * 300_000))
+            assert reader.rows("SELECT count(*) FROM policy") == [(number + 1,)]
+        assert path.stat().st_size > 10_000_000
+        assert path.with_name(f"{path.name}-wal").stat().st_size < 6_000_000
 
 
 def test_a_close_that_the_disk_does_not_allow_leaves_the_log_and_loses_nothing(path, monkeypatch):
@@ -344,6 +355,34 @@ def test_processes_that_open_a_new_file_at_once_all_find_it_usable(tmp_path):
     assert [opener.returncode for opener in openers] == [0] * 4, said
     with HostState(tmp_path) as state:
         assert state.registry.known() == {f"main/{number}" for number in range(4)}
+
+
+COMER = """
+import os, sys
+from pathlib import Path
+from turnkeel_adapters.state import durability
+from turnkeel_adapters.state.store import HostState
+durability.journal_mode_for = lambda path: sys.argv[3]
+for number in range(25):
+    with HostState(Path(sys.argv[1])) as state:
+        state.registry.seen((f"main/{sys.argv[2]}-{number}",), 1)
+        assert f"main/{sys.argv[2]}-{number}" in state.registry.known()
+"""
+
+
+def test_processes_that_open_write_and_close_all_the_time_lose_nothing_and_leave_one_plain_file(tmp_path, mode):
+    comers = [python(COMER, tmp_path, number, mode) for number in range(3)]
+    while any(comer.poll() is None for comer in comers):
+        if (tmp_path / FILE_NAME).exists():
+            with suppress(StateFault), HostState(tmp_path, read_only=True) as state:
+                state.registry.known()
+    for comer in comers:
+        comer.communicate()
+    assert [comer.returncode for comer in comers] == [0, 0, 0]
+    with HostState(tmp_path) as state:
+        assert state.registry.known() == {f"main/{who}-{number}" for who in range(3) for number in range(25)}
+        assert state.database.rows("PRAGMA integrity_check") == [("ok",)]
+    assert os.listdir(tmp_path) == [FILE_NAME]
 
 
 def test_a_schema_of_the_future_is_refused_and_left_alone(path):

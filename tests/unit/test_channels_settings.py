@@ -3,7 +3,7 @@
 import pytest
 
 from turnkeel_adapters.channels.settings import WebhookSettings, is_loopback
-from turnkeel_adapters.channels.webhook import retry_after_ms
+from turnkeel_adapters.channels.webhook_wire import retry_after_ms
 
 NOW = 1_789_997_600_000
 URL = "https://hooks.example/in/s3cretpath"

@@ -78,6 +78,10 @@ REPLY = core.Reply(row_id="r2", kind="final", channel="mail", lane="main/a", ord
 ASKED = {
     "decide_run": core.RunSnapshot(now_ms=NOW),
     "decide_output": core.OutputSnapshot(now_ms=NOW, text_bytes=2_000_000),
+    "decide_mount": core.MountSnapshot(now_ms=NOW, group="main", host="/a"),
+    "plan_mounts": core.MountsSnapshot(
+        now_ms=NOW, mounts=(core.MountSnapshot(now_ms=NOW, group="main", host="/a"),)
+    ),
     "plan_adoption": core.AdoptionSnapshot(
         now_ms=NOW, running=(core.RunningContainer(session="main/a", incarnation=1, container_id="c"),)
     ),

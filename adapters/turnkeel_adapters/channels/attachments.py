@@ -22,6 +22,7 @@ from turnkeel_adapters.lifecycle.payloads import AttachedFile
 _NAME: Final = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,255}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not block
+_OUTBOX: Final = "outbox"
 _GONE: Final = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 _CHUNK: Final = 1 << 20
 
@@ -64,7 +65,12 @@ def read_attachment(attachment: Attachment) -> bytes:
 
 
 def remove_attachments(folder: Path) -> None:
-    """Take the folder of a reply's files away, as far as that can be done; what a link points to stays."""
+    """Take the folder of a reply's files away, as far as that can be done; what a link points to stays.
+
+    Any folder but one right below an `outbox` is left alone: its name came from the agent.
+    """
+    if not _is_straight(folder) or folder.parent.name != _OUTBOX:
+        return
     with suppress(OSError), _opened(folder.parent, _FOLDER) as parent:
         if stat.S_ISDIR(os.stat(folder.name, dir_fd=parent, follow_symlinks=False).st_mode):
             shutil.rmtree(folder.name, ignore_errors=True, dir_fd=parent)
@@ -74,8 +80,8 @@ def remove_attachments(folder: Path) -> None:
 
 @contextmanager
 def _plain_file(folder: Path, name: str) -> Generator[int, None, None]:
-    if _NAME.fullmatch(name) is None:
-        raise AttachmentChanged(f"attachment {name!r:.80}: no name of a file")
+    if _NAME.fullmatch(name) is None or not _is_straight(folder):
+        raise AttachmentChanged(f"attachment {name!r:.80}: no name of a file, or of a reply")
     try:
         with _opened(folder.parent, _FOLDER) as parent, _opened(folder.name, _FOLDER, parent) as place:
             with _opened(name, _FILE, place) as handle:
@@ -83,6 +89,11 @@ def _plain_file(folder: Path, name: str) -> Generator[int, None, None]:
                 yield handle
     except OSError as error:
         raise _fault(name, error) from error
+
+
+def _is_straight(folder: Path) -> bool:
+    """Whether no part of the path leads up again."""
+    return ".." not in folder.parts and _NAME.fullmatch(folder.name) is not None
 
 
 def _require_plain(name: str, seen: os.stat_result) -> None:

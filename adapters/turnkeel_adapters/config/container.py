@@ -18,8 +18,6 @@ from turnkeel_adapters.wire.faults import Refused, describe, shape, unknown_key
 Table: TypeAlias = dict[str, object]
 
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
-_MOUNTS: Final = "mounts"
-_NO_MOUNTS: Final = "mounts are refused until mount decisions exist; an agent sees its session folder and secret files"
 _FOR_PROCESSES: Final = ("environment", "pass_environment")
 
 
@@ -76,8 +74,7 @@ def _settings(
 ) -> tuple[ContainerSettings | None, tuple[str, ...]]:
     """Structure `given` over `inherited`, whose own problems are told elsewhere."""
     known = {field.name for field in fields(ContainerSettings)}
-    problems = [unknown_key(key, name, sorted(known)) for name in given if name not in known | {_MOUNTS}]
-    problems += [f"{key}.{_MOUNTS}: {_NO_MOUNTS}"] if _MOUNTS in given else []
+    problems = [unknown_key(key, name, sorted(known)) for name in given if name not in known]
     table = {name: value for name, value in {**inherited, **given}.items() if name in known}
     if isinstance(line := table.get("command"), str):
         try:

@@ -56,6 +56,7 @@ def load_config(path: Path | None) -> HostConfig:
         raise ConfigFault(path, (*describe(error), *problems)) from error
     if problems:
         raise ConfigFault(path, problems)
+    container = None if container is None else evolve(container, file=path)
     return evolve(_finished(config), container=container, channels=channels)
 
 

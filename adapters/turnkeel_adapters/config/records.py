@@ -1,5 +1,7 @@
 """Which settings does a host have?"""
 
+from pathlib import Path
+
 from attrs import field, frozen
 from attrs.validators import ge, optional
 
@@ -69,10 +71,14 @@ class AgentConfig:
 
 @frozen(kw_only=True)
 class ContainerConfig:
-    """Table `[container]`: agents run in containers; `groups` has the settings of each group that has its own."""
+    """Table `[container]`: agents run in containers; `groups` has the settings of each group that has its own.
+
+    `file` is where it was read: no agent may get at that.
+    """
 
     settings: ContainerSettings
     groups: tuple[tuple[str, ContainerSettings], ...] = ()
+    file: Path | None = field(default=None, eq=False)
 
     def of(self, group: str) -> ContainerSettings:
         """The settings of one group of sessions."""

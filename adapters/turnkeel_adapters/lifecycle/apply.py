@@ -77,9 +77,7 @@ Change: TypeAlias = (
     | Unchanging
 )
 
-_RowChange: TypeAlias = (
-    ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
-)
+_RowChange: TypeAlias = ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
 
 
 @frozen
@@ -143,9 +141,7 @@ def _apply(tables: Tables, action: Change, now: Now) -> Refused | None:
 def _live(tables: Tables, action: Change, now: Now, turn_id: str | None, row_id: str | None) -> None:
     detail = None if isinstance(action, AcceptTurn | EnqueueRow) else wire.dumps(action)
     what = type(action).__name__
-    line = LifeLine(
-        turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=now.because
-    )
+    line = LifeLine(turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=now.because)
     tables.life.add(line)
 
 

@@ -93,9 +93,7 @@ def _read(name: str, data: _Object, now_ms: int) -> LegacyFile:
         last_error=_sound(error)[:_ERROR_CHARS] if isinstance(error, str) else None,
     )
     whole = entry.entry_id and entry.channel and entry.target
-    return LegacyFile(
-        entry=entry, payload=wire.dumps(outgoing) if whole else None, left_out=_left_out(data, payloads)
-    )
+    return LegacyFile(entry=entry, payload=wire.dumps(outgoing) if whole else None, left_out=_left_out(data, payloads))
 
 
 def _payloads(data: _Object) -> list[_Object]:

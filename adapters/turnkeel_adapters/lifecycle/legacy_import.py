@@ -47,14 +47,14 @@ class Fate:
 
 
 def import_legacy(
-    folder: LegacyFolder, store: LifecycleStore, read_clock: Callable[[], int], redact: Callable[[str], str] = str
+    folder: LegacyFolder, store: LifecycleStore, read_clock: Callable[[], int]
 ) -> Generator[Fate, None, None]:
     """Take over every file, batch by batch; each fate is told once it is on the disk. StateFault: the rest is left."""
     for files, left in _batches(folder, read_clock):
         yield from left
-        now_ms = read_clock()
         with store.transaction() as work:
-            planned, payloads = _plan(files, work.tables, now_ms, redact)
+            now_ms = read_clock()
+            planned, payloads = _plan(files, work.tables, now_ms)
             rows = [action for action in planned if isinstance(action, EnqueueRow)]
             refused = {one.action for one in work.apply(rows, now_ms, payloads, because=_BECAUSE)}
             for action in (action for action in rows if action not in refused):
@@ -70,7 +70,7 @@ def preview_legacy(
     for files, left in _batches(folder, read_clock):
         yield from left
         with store.reading() as work:
-            planned, _ = _plan(files, work.tables, read_clock(), str)
+            planned, _ = _plan(files, work.tables, read_clock())
         yield from _fates(planned, files, lambda action: (_kind(action), _fault(action)))
 
 
@@ -94,15 +94,12 @@ def _batches(
         yield files, left
 
 
-def _plan(
-    files: Sequence[LegacyFile], tables: Tables, now_ms: int, redact: Callable[[str], str]
-) -> tuple[tuple[LegacyAction, ...], dict[str, str]]:
+def _plan(files: Sequence[LegacyFile], tables: Tables, now_ms: int) -> tuple[tuple[LegacyAction, ...], dict[str, str]]:
     """The core's plan for the files as the store knows them, and the texts by their ids."""
     texts, known, entries = dict[str, str](), list[str](), list[LegacyEntry]()
     for one in sorted(files, key=lambda one: (one.entry.enqueued_at_ms or now_ms, one.entry.file)):
         entry_id, payload = one.entry.entry_id, one.payload
         entry = evolve(one.entry, turn_id=_open_turn(tables, one.entry.turn_id))
-        entry = entry if entry.last_error is None else evolve(entry, last_error=redact(entry.last_error))
         if entry_id is not None and payload is not None:
             stored = tables.outbox.payload(entry_id)
             if stored is not None or tables.sources.taken((_source(entry_id, payload),)):

@@ -100,9 +100,7 @@ class Listing:
         channel: str | None = None,
     ) -> tuple[RowSummary, ...]:
         """The same of outbox rows. Rows of one channel are picked from the others along the way."""
-        found = self._ids(
-            _ROW, ROW_TERMINAL, statuses, limit=limit, after=after, session=session, channel=channel
-        )
+        found = self._ids(_ROW, ROW_TERMINAL, statuses, limit=limit, after=after, session=session, channel=channel)
         return tuple(one for row_id in found if (one := self.row(row_id)) is not None)
 
     def turn(self, turn_id: str) -> TurnSummary | None:

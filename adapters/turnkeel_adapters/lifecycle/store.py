@@ -55,7 +55,7 @@ class StateLifecycle:
         with self._database.reading() as connection:
             yield LifecycleWork(StateTables(connection, self._redact))
 
-    def run(self, work: Callable[[LifecycleWork], T]) -> T:
+    def run(self, step: Callable[[LifecycleWork], T]) -> T:
         """One transaction as a call."""
-        with self.transaction() as tables:
-            return work(tables)
+        with self.transaction() as work:
+            return step(work)

@@ -160,9 +160,7 @@ class LifecycleWork:
         turns = {one.turn_id: one for one in (*old_turns, *self._turns_of(old_rows), *owners) if one is not None}
         rows = {row.row_id: row for row in old_rows}
         rows |= {row.row_id: row for turn_id in turns for row in tables.outbox.of_turn(turn_id)}
-        return PruneSnapshot(
-            now_ms=now_ms, turns=tuple(turns.values()), rows=tuple(rows.values()), identities=names
-        )
+        return PruneSnapshot(now_ms=now_ms, turns=tuple(turns.values()), rows=tuple(rows.values()), identities=names)
 
     def lease(
         self, record: Turn | OutboxRow, asker: str, held_token: int, now_ms: int, *, gone: tuple[str, ...] = ()

@@ -1,8 +1,14 @@
 """Which sessions are known, and which are closed?"""
 
-from typing import cast
+from typing import Final, cast
 
 from turnkeel_adapters.state.database import StateDatabase
+
+# They outlive the turns, and are forgotten in their time only if those ended.
+_SETTLE_IDENTITIES: Final = (
+    "UPDATE identity SET settled_at_ms = turn.accepted_at_ms FROM turn"
+    " WHERE turn.session = ? AND turn.completed_at_ms IS NULL AND identity.identity = turn.identity"
+)
 
 
 class Registry:
@@ -36,7 +42,7 @@ class Registry:
             return db.changes() > 0
 
     def forget(self, session: str, *, verified_gone: int | None = None) -> bool:
-        """Remove every row about a session that is closed, all at once.
+        """Remove every row about a session that is closed, all at once; messages that it had are still known as such.
 
         False, and nothing removed, if it is active or has a container that is not recorded as dead, other than number
         `verified_gone`.
@@ -49,6 +55,7 @@ class Registry:
             ).fetchall()
             if active or open_ones:
                 return False
+            db.execute(_SETTLE_IDENTITIES, (session,))
             for table, column in self._places():
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (session,))
             return True

@@ -20,14 +20,7 @@ from turnkeel.agent.outgoing import outgoing
 from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits
 from turnkeel.agent.stopping import StopRequest
 from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.sessions.container_side import (
-    ClaimedWork,
-    ClaimLost,
-    ContainerFiles,
-    ErrorNote,
-    Reply,
-    Routing,
-)
+from turnkeel_adapters.sessions.container_side import ClaimedWork, ClaimLost, ContainerFiles, ErrorNote, Reply, Routing
 from turnkeel_core import OutputPolicy
 
 

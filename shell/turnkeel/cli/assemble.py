@@ -11,18 +11,21 @@ from typing import Final
 from attrs import frozen
 
 from turnkeel import __version__
-from turnkeel.cli.assemble_delivery import assemble_delivery, doors_of
+from turnkeel.cli.assemble_delivery import Delivery, assemble_delivery, doors_of
 from turnkeel.cli.ids import new_message_id
 from turnkeel.cli.launch import ContainerLauncher, ProcessLauncher, log_path
-from turnkeel.events import HostEvent
+from turnkeel.cli.mount_reports import MountReports
 from turnkeel.delivery.intake import Intake
 from turnkeel.delivery.station import Station
+from turnkeel.events import HostEvent
 from turnkeel.host.host import Host, RunSummary
 from turnkeel.host.ports import HostPolicies, HostPorts, Launcher
 from turnkeel_adapters.channels import Channel
+from turnkeel_adapters.config.mounts import mount_decider
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.config.zones import resolve_zone
 from turnkeel_adapters.runners.oci import ContainerRunner
+from turnkeel_adapters.runners.oci.mounting import TellMounts
 from turnkeel_adapters.runners.process import ProcessRunner
 from turnkeel_adapters.secrets import known_secrets
 from turnkeel_adapters.sessions.collection import FileSessions
@@ -72,10 +75,12 @@ def open_host(
     lock = DataLock(data_dir, started_at_ms=clock.read().wall_ms, version=__version__)
     with lock, open_state(data_dir, config) as state:
         executor = ThreadExecutor(config.host.worker_threads)
-        runner = runner_of(config, data_dir, lambda: clock.read().wall_ms)
+        now_ms = _wall(clock)
+        tell = MountReports(notes=state.notes, report=report, now_ms=now_ms).tell
+        runner = runner_of(config, data_dir, now_ms, tell)
         sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms, output=config.output)
         try:
-            with closing(assemble_delivery(state, sessions, config, executor, report, channels)) as delivery:
+            with closing(assemble_delivery(state, sessions, config, executor, report, data_dir, channels)) as delivery:
                 ports = HostPorts(
                     clock=clock,
                     executor=executor,
@@ -90,19 +95,23 @@ def open_host(
                     report=report,
                     follow=delivery.follower.follow,
                 )
-                station = Station(
-                    host=Host(ports, policies_of(config)),
-                    sender=delivery.sender,
-                    ports=delivery.ports,
-                    policies=delivery.policies,
-                    doorbell=Doorbell(data_dir),
-                    poll_ms=config.host.doorbell_poll_ms,
-                    doors=doors_of(config, delivery),
-                )
+                station = _station(Host(ports, policies_of(config)), delivery, config, data_dir)
                 yield OpenHost(station=station, intake=delivery.intake, state=state)
         finally:
             executor.close()
             runner.close()
+
+
+def _station(host: Host, delivery: Delivery, config: HostConfig, data_dir: Path) -> Station:
+    return Station(
+        host=host,
+        sender=delivery.sender,
+        ports=delivery.ports,
+        policies=delivery.policies,
+        doorbell=Doorbell(data_dir),
+        poll_ms=config.host.doorbell_poll_ms,
+        doors=doors_of(config, delivery),
+    )
 
 
 def open_state(data_dir: Path, config: HostConfig) -> HostState:
@@ -111,8 +120,14 @@ def open_state(data_dir: Path, config: HostConfig) -> HostState:
     return HostState(data_dir, redact=partial(redact, redactions=known))
 
 
-def runner_of(config: HostConfig, data_dir: Path, now_ms: Callable[[], int]) -> ProcessRunner | ContainerRunner:
-    """What agents run in."""
+def _wall(clock: SystemClock) -> Callable[[], int]:
+    return lambda: clock.read().wall_ms
+
+
+def runner_of(
+    config: HostConfig, data_dir: Path, now_ms: Callable[[], int], tell_mounts: TellMounts | None = None
+) -> ProcessRunner | ContainerRunner:
+    """What agents run in; `tell_mounts` is told what becomes of mounts at each start."""
     known = redactions_of(known_secrets(config, os.environ).values)
     if config.container is not None:
         return ContainerRunner(
@@ -123,6 +138,8 @@ def runner_of(config: HostConfig, data_dir: Path, now_ms: Callable[[], int]) -> 
             limits=config.runtime,
             log_path=lambda session: log_path(data_dir, session),
             redactions=known,
+            mounts=mount_decider(config.container, data_dir, os.environ, now_ms),
+            tell_mounts=tell_mounts,
         )
     return ProcessRunner(
         install_id=install_id(data_dir),

@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -17,8 +18,10 @@ from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.sender import Sender, call_workers
 from turnkeel.delivery.station import Door
 from turnkeel.events import HostEvent
-from turnkeel_adapters.channels import Channel, LocalChannel, TerminalChannel
-from turnkeel_adapters.channels.local import LOCAL
+from turnkeel.ingress.opening import open_ingress
+from turnkeel.ingress.ports import IngressPorts
+from turnkeel_adapters.channels import Channel, TerminalChannel
+from turnkeel_adapters.channels.opening import open_channels
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.store import StateLifecycle
@@ -26,6 +29,7 @@ from turnkeel_adapters.secrets import known_secrets
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
+from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.executor import ThreadExecutor
 from turnkeel_core import SettlePolicy, redact, redactions_of
 
@@ -55,6 +59,7 @@ def assemble_delivery(
     config: HostConfig,
     executor: ThreadExecutor,
     report: Callable[[HostEvent], None],
+    data_dir: Path,
     channels: Mapping[str, Channel] | None = None,
 ) -> Delivery:
     """The delivery of a host that holds the data directory's lock; `channels` stand in for those of the configuration.
@@ -82,13 +87,13 @@ def assemble_delivery(
     )
     sender = Sender(ports, policies)
     follower = Follower(ports, policies, container=partial(_container, state), poke=sender.poke)
-    intake = intake_of(state, sessions, policies.settle, ports.owner)
-    return Delivery(
-        ports=ports, policies=policies, follower=follower, sender=sender, intake=intake, calls=calls
-    )
+    intake = intake_of(state, sessions, policies.settle, ports.owner, partial(ring, data_dir))
+    return Delivery(ports=ports, policies=policies, follower=follower, sender=sender, intake=intake, calls=calls)
 
 
-def intake_of(state: HostState, sessions: FileSessions, policy: SettlePolicy, owner: str) -> Intake:
+def intake_of(
+    state: HostState, sessions: FileSessions, policy: SettlePolicy, owner: str, told: Callable[[], object]
+) -> Intake:
     """The door of a data directory, with or without a host at work in it."""
     return Intake(
         store=StateLifecycle(state.database),
@@ -97,44 +102,29 @@ def intake_of(state: HostState, sessions: FileSessions, policy: SettlePolicy, ow
         new_id=new_message_id,
         now_ms=partial(_wall_ms, SystemClock()),
         owner=owner,
+        told=told,
         policy=policy,
     )
 
 
 def channels_of(config: HostConfig, now_ms: Callable[[], int]) -> dict[str, Channel]:
     """The built-in channels and those of the configuration; AdapterError for one that cannot be made."""
-    found: dict[str, Channel] = {LOCAL: LocalChannel(now_ms), TERMINAL: TerminalChannel(sys.stdout, now_ms)}
-    if config.channels:
-        # Loaded only where it is used: it needs the extra `web`.
-        from turnkeel_adapters.channels.webhook import WebhookChannel
-
-        for name, settings in config.channels:
-            found[name] = WebhookChannel(settings, os.environ, now_ms=now_ms)
-    return found
+    return {**open_channels(config.channels, os.environ, now_ms), TERMINAL: TerminalChannel(sys.stdout, now_ms)}
 
 
 def doors_of(config: HostConfig, delivery: Delivery) -> tuple[Door, ...]:
     """The HTTP ingress, if there is one; AdapterError if it has no token or its address cannot be had."""
-    if config.ingress is None:
-        return ()
-    from turnkeel.ingress.ports import IngressPorts
-    from turnkeel.ingress.server import IngressServer
-
     ports = delivery.ports
-    server = IngressServer(
-        config.ingress,
-        IngressPorts(
-            accept=delivery.intake.accept,
-            store=ports.lifecycle,
-            executor=ports.executor,
-            channels=frozenset(ports.channels),
-            now_ms=partial(_wall_ms, SystemClock()),
-            report=ports.report,
-        ),
-        os.environ,
+    outside = IngressPorts(
+        accept=delivery.intake.accept,
+        store=ports.lifecycle,
+        executor=ports.executor,
+        channels=frozenset(ports.channels),
+        now_ms=partial(_wall_ms, SystemClock()),
+        report=ports.report,
     )
-    server.bind()
-    return (server,)
+    server = open_ingress(config.ingress, outside, os.environ)
+    return () if server is None else (server,)
 
 
 def settle_of(config: HostConfig) -> SettlePolicy:
@@ -164,5 +154,3 @@ def _closed_elsewhere(sessions: FileSessions) -> frozenset[str]:
 
 def _wall_ms(clock: SystemClock) -> int:
     return clock.read().wall_ms
-
-

@@ -169,23 +169,6 @@ def doctor(*, data: Data = None, config: Config = None, agent: Agent = None, jso
     return command(data, config=config, agent=agent, json=json)
 
 
-def import_(
-    folder: Annotated[Path, Parameter(name="DIR", help="The folder with the queue's .json files.")],
-    /,
-    *,
-    data: Data = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="Say what would become of each; change nothing.")] = False,
-    json: Json = False,
-) -> int:
-    """Take over what OpenClaw left in its delivery-queue folder; stop OpenClaw first, or both will send it.
-
-    Each file becomes a row of the outbox, or goes to failed/ beside if it cannot. Run again it adds nothing twice.
-    """
-    from turnkeel.cli.import_queue import import_queue
-
-    return import_queue(folder, data, dry_run=dry_run, json=json)
-
-
 def decide(
     *, explain: Annotated[bool, Parameter(negative="", help="Add the explanation of each decision.")] = False
 ) -> int:
@@ -220,7 +203,6 @@ ALL: Final[tuple[Command, ...]] = (
     why,
     check,
     doctor,
-    import_,
     decide,
     agent,
 )

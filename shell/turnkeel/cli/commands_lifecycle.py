@@ -1,5 +1,6 @@
 """What can be typed about turns and replies? Each command loads its own module when it is called."""
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import App, Parameter
@@ -179,4 +180,21 @@ def dead_drop(*ids: Ids, session: InSession = None, data: Data = None, json: Jso
     return drop(ids, data, session=session, json=json)
 
 
-LIFECYCLE: Final = (turns, trace, outbox_app, dead_app, abort)
+def import_(
+    folder: Annotated[Path, Parameter(name="DIR", help="The folder with the queue's .json files.")],
+    /,
+    *,
+    data: Data = None,
+    dry_run: Annotated[bool, Parameter(negative="", help="Say what would become of each; change nothing.")] = False,
+    json: Json = False,
+) -> int:
+    """Take over what OpenClaw left in its delivery-queue folder; stop OpenClaw first, or both will send it.
+
+    Each file becomes a row of the outbox, or goes to failed/ beside if it cannot. Run again it adds nothing twice.
+    """
+    from turnkeel.cli.import_queue import import_queue
+
+    return import_queue(folder, data, dry_run=dry_run, json=json)
+
+
+LIFECYCLE: Final = (turns, trace, outbox_app, dead_app, abort, import_)

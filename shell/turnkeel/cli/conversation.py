@@ -117,4 +117,3 @@ class _Lines:
                 return  # the conversation is over
             if line is None:
                 return
-

@@ -76,6 +76,8 @@ DECISIONS: Final[dict[str, Answer]] = {
     "decide_run": _asked(core.RunSnapshot, core.LimitPolicy, _one(core.decide_run), core.explain_run),
     "decide_grace": _asked(core.ClockSnapshot, core.SuspendPolicy, _one(core.decide_grace), core.explain_grace),
     "decide_output": _asked(core.OutputSnapshot, core.OutputPolicy, _one(core.decide_output), core.explain_output),
+    "decide_mount": _asked(core.MountSnapshot, core.MountPolicy, _one(core.decide_mount), core.explain_mount),
+    "plan_mounts": _asked(core.MountsSnapshot, core.MountPolicy, _many(core.plan_mounts), core.explain_mounts),
     "plan_starts": _asked(core.StartSnapshot, core.StartPolicy, _many(core.plan_starts), core.explain_starts),
     "plan_sweep": _asked(
         core.SweepSnapshot,

@@ -99,7 +99,7 @@ def check_database(data_dir: Path) -> Checked:
             head = file.read(100)
         wal, version = 2 in head[18:20], int.from_bytes(head[60:64], "big")
         if wal and probe(data_dir) is None:
-            text = "its last writer did not close it: a part of it is in the log beside it"
+            text = "its host was killed, or stopped while it was read: a part of it is in the log beside it"
             return warn(FILE_NAME, text, "the next start of a host brings both together; copy both until then")
         if head and not wal and version < len(MIGRATIONS):
             seen = f"schema {version} of {len(MIGRATIONS)}"

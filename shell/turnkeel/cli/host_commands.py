@@ -23,8 +23,8 @@ from turnkeel_adapters.channels import TerminalChannel
 from turnkeel_adapters.config.load import load_config
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
-from turnkeel_adapters.runners.environment import compose_environment
 from turnkeel_adapters.lifecycle.store import StateLifecycle
+from turnkeel_adapters.runners.environment import compose_environment
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.system.clock import SystemClock

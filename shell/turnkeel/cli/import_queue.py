@@ -48,7 +48,7 @@ def import_queue(folder: Path, data: Path | None, *, dry_run: bool, json: bool) 
         else:
             state = stack.enter_context(open_state(data_dir))
             stack.callback(ring, data_dir)
-            found = import_legacy(queue, StateLifecycle(state.database), _now_ms, hidden)
+            found = import_legacy(queue, StateLifecycle(state.database, hidden), _now_ms)
         for fate in found:
             fates.append(fate)
             if not json:

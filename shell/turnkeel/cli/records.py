@@ -45,22 +45,22 @@ def open_records(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple
         return _empty(stack), False, ()
     try:
         if host is None and _is_wal(path):
-            return _copied(data_dir, stack), True, _killed(data_dir)
+            return _copied(data_dir, stack), True, _left(data_dir)
         return stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))), True, ()
     except (StateFault, OSError) as fault:
         if host is None and _beside(data_dir, "-journal"):
             try:
-                return _copied(data_dir, stack), True, _killed(data_dir)
+                return _copied(data_dir, stack), True, _left(data_dir)
             except (StateFault, OSError):
                 pass  # then the first fault tells what is wrong, below
         return _empty(stack), False, (f"{fault}; what the host remembers is left out here",)
 
 
-def _killed(data_dir: Path) -> tuple[str, ...]:
+def _left(data_dir: Path) -> tuple[str, ...]:
     if _beside(data_dir, "-journal"):
         return (f"{FILE_NAME}: its host was killed inside a commit, which is left out; the next start undoes it",)
     if _beside(data_dir, "-wal"):
-        return (f"{FILE_NAME}: its last writer did not close it; all that it committed is shown",)
+        return (f"{FILE_NAME}: its host was killed, or stopped while it was read; all that it committed is shown",)
     return ()
 
 

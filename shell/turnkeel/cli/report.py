@@ -6,6 +6,7 @@ from typing import Literal, TextIO, TypeAlias
 
 import structlog
 
+from turnkeel.cli.delivery_words import local, of_reply, of_turn
 from turnkeel.cli.hiding import hidden_data, redactions
 from turnkeel.events import (
     Adopted,
@@ -21,7 +22,6 @@ from turnkeel.events import (
     MessageFailed,
     NotStopped,
     Recurred,
-    ReplyEvent,
     ReplyExpired,
     ReplyHeld,
     ReplySent,
@@ -109,7 +109,7 @@ def describe(event: HostEvent) -> str:
         case Held(session, hold):
             return f"{session}: {len(hold.due)} due, waiting: {hold.reason}"
         case Recurred(session, message_id, next_at_ms):
-            return f"{session}: {message_id} recurs at {_local(next_at_ms)}"
+            return f"{session}: {message_id} recurs at {local(next_at_ms)}"
         case FaultSeen(session, subject, kind, detail):
             return f"{session or 'host'}: fault in {subject}: {kind}: {detail}"
         case FaultCleared(session, subject):
@@ -118,30 +118,10 @@ def describe(event: HostEvent) -> str:
             return f"the machine slept or its clock was set: {gap_ms / 1000:.0f} s do not count"
         case HostStopped(running):
             return f"host stopped: {running} containers stopped"
+        case TurnFailed() | FailureTold():
+            return of_turn(event)
         case ReplySent() | SendRetry() | SendDeferred() | SendUnknown() | ReplyHeld() | SendFailed() | ReplyExpired():
-            return f"{event.session or 'nobody'}: reply {event.row_id} {_of_reply(event)}"
-        case TurnFailed(session, turn_id, reason, error):
-            return f"{session}: {turn_id} is not answered: {reason}: {error}"
-        case FailureTold(session, turn_id, chat):
-            return f"{session}: {'chat and agent are' if chat else 'the agent is'} told that {turn_id} failed"
-
-
-def _of_reply(event: ReplyEvent) -> str:
-    match event:
-        case ReplySent(channel=channel, parts=parts):
-            return f"was delivered by {channel}{f' in {parts} parts' if parts > 1 else ''}"
-        case SendRetry(channel=channel, attempts=attempts, retry_at_ms=at_ms, error=error):
-            return f"was not taken by {channel} ({attempts} failed), again at {_local(at_ms)}: {error}"
-        case SendDeferred(channel=channel, error=error):
-            return f"waits for {channel}, nothing is charged: {error}"
-        case SendUnknown(channel=channel, because=because):
-            return f"may or may not have arrived by {channel}: {because}"
-        case ReplyHeld(channel=channel, until_at_ms=until_ms):
-            return f"is held until {_local(until_ms)}: {channel} cannot tell whether it arrived, a person must"
-        case SendFailed(channel=channel, reason=reason, detail=detail):
-            return f"was given up by {channel}: {reason}: {detail}"
-        case ReplyExpired(channel=channel, age_ms=age_ms):
-            return f"for {channel} expired {age_ms // 1000} s old"
+            return of_reply(event)
 
 
 def verdict(because: StuckAction | StopAborted) -> str:
@@ -171,7 +151,3 @@ def verdict(because: StuckAction | StopAborted) -> str:
 
 def _s(ms: int) -> str:
     return f"{ms / 1000:.1f} s"
-
-
-def _local(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(timespec="seconds")

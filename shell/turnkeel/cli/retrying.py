@@ -60,9 +60,7 @@ def retry_message(
     return turn_id, payload
 
 
-def retry_reply(
-    listing: Listing, record: DeadRecord, judging: Judging, now_ms: int, *, even_if_sent: bool
-) -> str:
+def retry_reply(listing: Listing, record: DeadRecord, judging: Judging, now_ms: int, *, even_if_sent: bool) -> str:
     """Store a new row for the same reply; its id. CommandFailed if the reply may not be sent again."""
     tables, row_id = listing.tables, new_message_id("row")
     row, payload = tables.outbox.get(record.message_id), tables.outbox.payload(record.message_id)

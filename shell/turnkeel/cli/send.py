@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from turnkeel.cli.assemble_delivery import intake_of
@@ -62,7 +63,7 @@ def accept(
     identity = MessageIdentity(channel=channel, chat=place, message_id=key)
     data.mkdir(parents=True, exist_ok=True)
     with HostState(data) as state:
-        intake = intake_of(state, FileSessions(data), settings.settle, f"send-{os.getpid()}")
-        answer = intake.accept(name, said, identity)
-    ring(data)
-    return answer
+        told = partial(ring, data)
+        return intake_of(state, FileSessions(data), settings.settle, f"send-{os.getpid()}", told).accept(
+            name, said, identity
+        )

@@ -10,8 +10,8 @@ from turnkeel.cli.conditions import Conditions
 from turnkeel.cli.errors import CommandFailed
 from turnkeel.cli.held import held_in_words
 from turnkeel.cli.looking import Looker
-from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.outbox import row_data
+from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.reading import Reading, open_reading, patiently
 from turnkeel.cli.render import render_when
 from turnkeel.cli.status import host_data, host_line, print_notes
@@ -94,9 +94,7 @@ def _held(reading: Reading, traced: Traced) -> tuple[str, ...]:
     return held_in_words(Conditions(reading, Looker(reading)).of(turn.turn.session), time.time_ns() // 1_000_000)
 
 
-def _document(
-    asked: str, reading: Reading, traced: Traced, held: tuple[str, ...], now_ms: int
-) -> dict[str, object]:
+def _document(asked: str, reading: Reading, traced: Traced, held: tuple[str, ...], now_ms: int) -> dict[str, object]:
     life, waits = traced.life, dict(traced.rows)
     rows = [(one, one.row.row_id) for one in life.rows]
     return {

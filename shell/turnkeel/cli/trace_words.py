@@ -27,9 +27,7 @@ from turnkeel_core import (
 _TurnLine: TypeAlias = (
     ClaimTurn | MirrorRun | NoteAck | AwaitDelivery | RetryTurn | SettleDelivered | SettleFailed | AbortTurn
 )
-_RowLine: TypeAlias = (
-    ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
-)
+_RowLine: TypeAlias = ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
 _TURN: Final[dict[str, type[_TurnLine]]] = {kind.__name__: kind for kind in get_args(_TurnLine)}
 _ROW: Final[dict[str, type[_RowLine]]] = {kind.__name__: kind for kind in get_args(_RowLine)}
 

@@ -156,8 +156,10 @@ class Waits:
         if isinstance(found, str):
             return found
         latest = self._reading.state.incarnations.latest(turn.session)
-        last = LastContainer() if latest is None else LastContainer(
-            incarnation=latest.number, died_at_ms=latest.died_at_ms
+        last = (
+            LastContainer()
+            if latest is None
+            else LastContainer(incarnation=latest.number, died_at_ms=latest.died_at_ms)
         )
         try:
             stored, left = self._stored(turn, found)

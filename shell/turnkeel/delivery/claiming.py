@@ -22,6 +22,7 @@ from turnkeel_core import (
     OutboxRow,
     TurnAction,
     after_row,
+    explain_deliveries,
     finalize_turn_from_outbox,
     next_delivery_at_ms,
     plan_deliveries,
@@ -63,6 +64,7 @@ def look(standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies, *
     Without `claims` only the leases of running sends are renewed. AdapterError: nothing was stored.
     """
     with ports.lifecycle.transaction() as work:
+        standing = _at_last(standing, ports)
         renew_at_ms = _renewed(work, standing, ports, policies)
         if not claims:
             return Pass(next_at_ms=renew_at_ms)
@@ -81,8 +83,9 @@ def look(standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies, *
 
 
 def may_advance(standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies, within_ms: int) -> bool:
-    """Whether anything would happen without a person, at once or within that time; nothing is changed."""
+    """Whether anything would happen without a person, at once or, but for expiry, in that time; nothing is changed."""
     with ports.lifecycle.transaction() as work:
+        standing = _at_last(standing, ports)
         found = _Looking(work, standing, ports, policies)
         ends, sends = found.expiry(), found.deliveries()
         if found.notices() or plan_expiry(ends, policies.settle):
@@ -90,8 +93,18 @@ def may_advance(standing: Standing, ports: DeliveryPorts, policies: DeliveryPoli
         planned = plan_deliveries(sends, policies.settle.outbox)
         if any(row.status == "sending" for row in sends.rows) or not all(isinstance(a, HoldForPerson) for a in planned):
             return True
-        next_ms = next_delivery_at_ms(sends, ends, policies.settle)
+        # What was put off waits for whoever mends the configuration.
+        waiting = evolve(sends, rows=tuple(row for row in sends.rows if row.deferred_since_at_ms is None))
+        next_ms = explain_deliveries(waiting, policies.settle.outbox).flip_at_ms
         return next_ms is not None and next_ms - standing.now.wall_ms <= within_ms
+
+
+def _at_last(standing: Standing, ports: DeliveryPorts) -> Standing:
+    """The same at the instant at which the store is this process's alone: it may have waited for that.
+
+    Before it another sender's newest lease would seem to have more time left than any lease gets.
+    """
+    return evolve(standing, now=ports.clock.read())
 
 
 class _Looking:
@@ -202,9 +215,7 @@ class _Looking:
 _ROW_ACTIONS = (ClaimRow, MarkUnknown, ExpireRow, FailRow)
 
 
-def _renewed(
-    work: LifecycleWork, standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies
-) -> int | None:
+def _renewed(work: LifecycleWork, standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies) -> int | None:
     """Renew what has a third of its time behind it; when the next one will have."""
     lease_ms, now_ms = policies.settle.outbox.lease.lease_ms, standing.now.wall_ms
     third_ms, instants = max(lease_ms // 3, 1), list[int]()

@@ -36,7 +36,10 @@ class LastContainer:
 
 @frozen(kw_only=True)
 class Seen:
-    """One look at a session; `later` are the messages answered by replies that are not due yet."""
+    """One look at a session; `later` are the messages answered by replies that are not due yet.
+
+    `more`: not all of its replies have been read, so that one of any message may be among the others.
+    """
 
     session: str
     reading: SessionReading
@@ -44,6 +47,7 @@ class Seen:
     container: LastContainer = LastContainer()
     busy_at_ms: int | None = None
     later: tuple[str, ...] = ()
+    more: bool = False
 
 
 @frozen(kw_only=True)
@@ -59,7 +63,7 @@ def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
     """The turn's message in the session; `stored` is the status of a row that is no longer open, None if it is gone."""
     reading, turn_id = seen.reading, turn.turn_id
     row = next((message for message in reading.messages if message.message_id == turn_id), None)
-    ack = next((ack.outcome for ack in reading.acks if ack.message_id == turn_id), None)
+    ack = next((ack for ack in reading.acks if ack.message_id == turn_id), None)
     claimed = any(claim.message_id == turn_id for claim in reading.claims)
     others = any(claim.message_id != turn_id for claim in reading.claims)
     gone: Literal["completed", "missing"] = "completed" if stored == "completed" else "missing"
@@ -69,10 +73,10 @@ def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
         claimed=claimed,
         abandoned=claimed and not seen.container.running,
         due_at_ms=None if row is None else row.due_at_ms,
-        ack=ack,
+        ack=None if ack is None else ack.outcome,
         died_at_ms=seen.container.died_at_ms,
         busy_at_ms=seen.now_ms if others else seen.busy_at_ms,
-        replies_left=seen.later.count(turn_id),
+        replies_left=seen.later.count(turn_id) + seen.more,
     )
 
 

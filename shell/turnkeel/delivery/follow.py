@@ -12,7 +12,7 @@ from attrs import define, field
 from turnkeel.delivery.adopt import adopt, new_ids
 from turnkeel.delivery.evidence import LastContainer, Seen, decide_turns
 from turnkeel.delivery.join import join_stored, withdraw
-from turnkeel.delivery.marks import marks_of, set_marks
+from turnkeel.delivery.marks import marks_of, marks_of_stopped, set_marks
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.take import take
 from turnkeel.followed import Followed, earliest
@@ -32,9 +32,9 @@ class Known:
     """
 
     upto: int = 0
-    later: dict[int, int] = field(factory=dict)
+    later: dict[int, int] = field(factory=dict[int, int])
     busy_at_ms: int | None = None
-    turns: set[str] = field(factory=set)
+    turns: set[str] = field(factory=set[str])
 
 
 class Follower:
@@ -70,16 +70,18 @@ class Follower:
             container=self._container(session),
             busy_at_ms=known.busy_at_ms,
             later=tuple(row.reply.in_reply_to for row in later if row.reply.in_reply_to is not None),
+            more=more,
         )
         if not due and self._is_quiet(session, known, seen):
             known.upto = upto
-            return Followed()
+            return Followed(busy=more, next_look_at_ms=now_ms if more else None)
         with ports.lifecycle.transaction() as work:
             turns = adopt(work, ports, seen, known.turns, self._policies.settle.turn)
             taken = take(work, ports, seen, due, self._policies.settle)
+            stopped = marks_of_stopped(work, session)  # once its row is withdrawn nobody looks for a turn's replies
             decided = decide_turns(work, ports, seen, self._policies.settle.turn)
             aborted = tuple(turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == session)
-            marks = marks_of(work, session, due)
+            marks = (*stopped, *marks_of(work, session, due))
         known.turns, known.upto = turns, upto
         known.later = {row.rowid: row.due_at_ms or now_ms for row in later}
         self._carry_out(session, decided.owed, now_ms)
@@ -88,7 +90,8 @@ class Follower:
             self._poke()
         soon_ms = now_ms if more or decided.owed else None
         next_ms = earliest(soon_ms, decided.next_look_at_ms, *known.later.values())
-        return Followed(aborted=aborted, next_look_at_ms=next_ms)
+        soon = next_ms is not None and next_ms - now_ms <= self._policies.settle.turn.no_reply_grace_ms
+        return Followed(aborted=aborted, next_look_at_ms=next_ms, busy=soon)
 
     def forget(self, session: str) -> None:
         """The session begins anew: its next look reads all of it."""

@@ -71,8 +71,13 @@ class Intake:
         now_ms: Callable[[], int],
         owner: str,
         policy: SettlePolicy = SettlePolicy(),
+        told: Callable[[], object] = tuple,
     ) -> None:
-        """`closed` are the sessions that take no more messages; `owner` names this process in leases."""
+        """`closed` are the sessions that take no more messages; `owner` names this process in leases.
+
+        `told` is called when something was accepted, to wake a host; without it the host's next scan finds it.
+        """
+        self._told = told
         self._store = store
         self._sessions = sessions
         self._closed = closed
@@ -115,6 +120,7 @@ class Intake:
         if not isinstance(answer, AcceptTurn):
             return _told(answer)
         waits = None if stops else self._join(name, turn_id, payload, now_ms)
+        self._told()
         return Accepted(turn_id=turn_id, stopped=stopped, waits=waits)
 
     def _decide(

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from turnkeel.delivery.mirror import mirror
+from turnkeel.delivery.mirror import mirror, reply_id_of
 from turnkeel.delivery.ports import DeliveryPorts
 from turnkeel.delivery.take import source_of
 from turnkeel_adapters.lifecycle.work import LifecycleWork
@@ -32,6 +32,13 @@ def marks_of(work: LifecycleWork, session: str, rows: tuple[WrittenRow, ...]) ->
         elif row is None and work.tables.sources.outcome(source) not in (None, "queued"):
             found.append(Mark(message_out_id=name, row=None))
     return tuple(found)
+
+
+def marks_of_stopped(work: LifecycleWork, session: str) -> tuple[Mark, ...]:
+    """The marks of replies that a stop ended in the outbox: whoever stopped their turn does not write here."""
+    turns = (turn for turn in work.tables.turns.withdrawals_due() if turn.session == session)
+    rows = (row for turn in turns for row in work.tables.outbox.of_turn(turn.turn_id) if row.status in ROW_TERMINAL)
+    return tuple(Mark(message_out_id=name, row=row) for row in rows if (name := reply_id_of(row)) is not None)
 
 
 def set_marks(ports: DeliveryPorts, session: str, marks: tuple[Mark, ...], now_ms: int) -> None:

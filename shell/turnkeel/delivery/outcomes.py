@@ -60,8 +60,8 @@ def settle(
 
     A stale token changes nothing but the receipts. AdapterError: nothing was stored.
     """
-    now_ms = ports.clock.read().wall_ms
     with ports.lifecycle.transaction() as work:
+        now_ms = ports.clock.read().wall_ms
         seen = work.settle(row_id, token, outcome, now_ms)
         if seen is None:
             return None

@@ -6,6 +6,7 @@ from typing import cast
 from attrs import frozen
 
 from turnkeel.delivery.address import Address
+from turnkeel.delivery.mirror import is_plain_name
 from turnkeel.delivery.ports import DeliveryPorts
 from turnkeel_adapters.channels import split_text
 from turnkeel_adapters.channels.attachments import AttachmentChanged, AttachmentGone, describe_attachments
@@ -28,9 +29,11 @@ def compose(ports: DeliveryPorts, session: str, reply: OutboundMessage, address:
     text, names = said(reply.content)
     fault = ports.sessions.mail(session).refusal(reply)
     files: tuple[AttachedFile, ...] = ()
-    if names and fault is None:
+    if names and fault is None and not is_plain_name(reply.message_id):
+        fault = "its id is no name of a folder, so that it can have no files"
+    elif names and fault is None:
         try:
-            files = describe_attachments(ports.sessions.folder(session) / OUTBOX / _plain(reply.message_id), names)
+            files = describe_attachments(ports.sessions.folder(session) / OUTBOX / reply.message_id, names)
         except (AttachmentGone, AttachmentChanged) as error:
             fault = str(error)
     channel = ports.channels.get(address.channel)
@@ -62,8 +65,3 @@ def said(content: str) -> tuple[str, tuple[str, ...]]:
         text if isinstance(text, str) else content,
         tuple(name if isinstance(name, str) else repr(name) for name in names),
     )
-
-
-def _plain(name: str) -> str:
-    """The name of a reply as that of a folder; a name that leads elsewhere names none."""
-    return "" if "/" in name or "\0" in name or name in (".", "..") else name

@@ -10,17 +10,7 @@ from turnkeel.events import (
     SendUnknown,
     TurnFailed,
 )
-from turnkeel_core import (
-    DeferRow,
-    DeliverRow,
-    ExpireRow,
-    FailRow,
-    MarkUnknown,
-    OutboxRow,
-    RetryRow,
-    SettleFailed,
-    Turn,
-)
+from turnkeel_core import DeferRow, DeliverRow, ExpireRow, FailRow, MarkUnknown, OutboxRow, RetryRow, SettleFailed, Turn
 
 
 def row_event(row: OutboxRow, action: object) -> HostEvent | None:

@@ -112,8 +112,7 @@ class Sender:
             return now.mono_ms
         instants = [now.mono_ms + policy.fallback_ms, self._prune_mono_ms]
         instants += [now.mono_ms + policy.retry_ms] if left else []
-        instants += [] if seen.next_at_ms is None else [now.mono_ms + max(seen.next_at_ms - now.wall_ms, 1)]
-        return min(instants)
+        return min(*instants, _mono_of(seen, self._ports.clock.read(), instants[0]))
 
     def _standing(self, now: Instant) -> Standing:
         """What the store does not know. A call that hangs for too long keeps its lease no longer."""
@@ -174,15 +173,20 @@ class Sender:
         end_mono_ms = clock.read().mono_ms + self._policies.delivery.stop_grace_ms
         while self._running and (now := clock.read()).mono_ms < end_mono_ms:
             self._woken.clear()
-            next_ms: int | None = None
+            seen = Pass()
             with contextlib.suppress(AdapterError):
                 standing = self._standing(now)
                 seen = await self._ports.executor.run(look, standing, self._ports, self._policies, claims=False)
-                next_ms = seen.next_at_ms
-            renew_mono_ms = end_mono_ms if next_ms is None else now.mono_ms + max(next_ms - now.wall_ms, 1)
             if self._running:
-                await clock.wait(self._woken, min(renew_mono_ms, end_mono_ms))
+                await clock.wait(self._woken, min(_mono_of(seen, clock.read(), end_mono_ms), end_mono_ms))
         left = tuple(self._running)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _mono_of(seen: Pass, now: Instant, otherwise_mono_ms: int) -> int:
+    """The monotonic instant at which time alone changes something."""
+    if seen.next_at_ms is None:
+        return otherwise_mono_ms
+    return now.mono_ms + max(seen.next_at_ms - now.wall_ms, 1)

@@ -12,16 +12,7 @@ from turnkeel.delivery.parcel import BadPayload, Parcel, parcel_of
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel_adapters.channels import AskOutcome, Channel, DeliverOutcome, Part, part_key
 from turnkeel_adapters.errors import AdapterError
-from turnkeel_core import (
-    LocalFault,
-    OutboxRow,
-    Permanent,
-    RateLimited,
-    Receipt,
-    SendOutcome,
-    Sent,
-    Uncertain,
-)
+from turnkeel_core import LocalFault, OutboxRow, Permanent, RateLimited, Receipt, SendOutcome, Sent, Uncertain
 
 _ERROR_CHARS: Final = 500
 P = ParamSpec("P")
@@ -131,9 +122,7 @@ class Sending:
         """Store a part's receipts; whether the row is this sender's still. A question needs no right."""
         if self.job.asks:
             return True
-        return await self._stored(
-            keep_part, self.job.row.row_id, self.job.token, proof, self._ports, self._policies
-        )
+        return await self._stored(keep_part, self.job.row.row_id, self.job.token, proof, self._ports, self._policies)
 
     async def _call(self, parcel: Parcel, part: Part, channel: Channel) -> DeliverOutcome | AskOutcome:
         """One call. Whatever a channel raises or answers is one row's fault: the call had begun, nobody knows more."""

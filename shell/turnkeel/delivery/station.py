@@ -71,7 +71,8 @@ class Station:
 
     async def _serve(self, until_idle: bool) -> RunSummary:
         summary = await self._host.run(until_idle=until_idle)
-        while until_idle and not await self._sender.drained():
+        # A reply that will be tried again is not done; one that waits for a person is.
+        while until_idle and not await self._sender.drained(self._policies.settle.outbox.expiry_ms):
             self._sender.poke()
             await self._ports.clock.wait(None, self._ports.clock.read().mono_ms + self._poll_ms)
         return summary

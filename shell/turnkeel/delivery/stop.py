@@ -7,15 +7,7 @@ from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.wire import dumps
-from turnkeel_core import (
-    AbortTurn,
-    EnqueueSnapshot,
-    Reply,
-    SettlePolicy,
-    TooLate,
-    abort_session,
-    plan_enqueue,
-)
+from turnkeel_core import AbortTurn, EnqueueSnapshot, Reply, SettlePolicy, TooLate, abort_session, plan_enqueue
 
 
 @frozen(kw_only=True)

@@ -13,15 +13,7 @@ from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.routing import SessionRouting
 from turnkeel_adapters.sessions.taking import WrittenRow
 from turnkeel_adapters.wire import dumps, loads
-from turnkeel_core import (
-    EnqueueRow,
-    EnqueueSnapshot,
-    FailRow,
-    Reply,
-    SettlePolicy,
-    TurnSnapshot,
-    plan_enqueue,
-)
+from turnkeel_core import EnqueueRow, EnqueueSnapshot, FailRow, Reply, SettlePolicy, TurnSnapshot, plan_enqueue
 from turnkeel_core.turn_identity import encode_parts
 
 

@@ -7,17 +7,7 @@ first and their effect read back.
 
 from attrs import evolve
 
-from turnkeel.events import (
-    Charged,
-    Held,
-    MessageFailed,
-    NotStopped,
-    Recurred,
-    Settled,
-    Stopping,
-    WakeFailed,
-    Woke,
-)
+from turnkeel.events import Charged, Held, MessageFailed, NotStopped, Recurred, Settled, Stopping, WakeFailed, Woke
 from turnkeel.host.look import View, bury
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel_adapters.errors import AdapterError

@@ -179,7 +179,7 @@ class Keeper:
         rows |= {f"cron {note.message_id}": ("bad_cron", note.reason) for note in view.parked}
         rows |= {f"cron {a.message_id}": ("bad_cron", a.reason) for a in plan.actions if isinstance(a, ParkRecurrence)}
         await self._faults_are(rows, view.snapshot.now_ms)
-        acts = any(isinstance(action, Wake | StopContainer) for action in plan.actions)
+        acts = self._followed.busy or any(isinstance(action, Wake | StopContainer) for action in plan.actions)
         hopeless = self._ineffective >= self._policies.host.passing_faults
         self.rest = Rest(
             quiet=hopeless or not (acts or view.reading.claims or work_left(view.snapshot)),

@@ -25,7 +25,7 @@ class TurnSeen:
 
 def turn_status(store: LifecycleStore, turn_id: str) -> TurnSeen | None:
     """None if no such turn is kept. AdapterError."""
-    with store.transaction() as work:
+    with store.reading() as work:
         turn = work.tables.turns.get(turn_id)
         note = work.tables.turns.note(turn_id)
     if turn is None:

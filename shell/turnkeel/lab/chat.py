@@ -48,7 +48,6 @@ class Call:
 
     number: int
     at_ms: int
-    chat: str
     key: str
     row_id: str
     turn_id: str | None
@@ -68,7 +67,7 @@ class Schedule(Protocol):
 
 
 class Chat:
-    """The chats `keyed` show a key once, as the header says; any other chat shows whatever comes.
+    """If `keyed`, it shows a key once, as the header says; else it shows whatever comes.
 
     `told` hears of each call, in the thread that serves it, before anything is done with it.
     """
@@ -78,7 +77,7 @@ class Chat:
         folder: Path,
         schedule: Schedule,
         *,
-        keyed: frozenset[str],
+        keyed: bool,
         hang_ms: int,
         told: Callable[[Call], None] = lambda call: None,
     ) -> None:
@@ -98,9 +97,10 @@ class Chat:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), daemon=True)
         self._thread.start()
 
-    def url(self, chat: str) -> str:
-        """Where the replies for this chat are posted."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{chat}"
+    @property
+    def url(self) -> str:
+        """Where replies are posted."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     @property
     def in_hand(self) -> int:
@@ -122,12 +122,12 @@ class Chat:
             return self._schedule.slams(self._connections)
 
     @contextmanager
-    def taken(self, chat: str, key: str, body: dict[str, object]) -> Generator[Call, None, None]:
+    def taken(self, key: str, body: dict[str, object]) -> Generator[Call, None, None]:
         """Write the call down; the block is what is done with it."""
         with self._lock:
             self._numbers += 1
             self._tries[key] += 1
-            call = _call(self._numbers, chat, key, body, self._tries[key])
+            call = _call(self._numbers, key, body, self._tries[key])
             call = evolve(call, trouble=self._schedule.trouble(call), again=key in self._shown)
             self._write(asdict(call))
             self._in_hand += 1
@@ -143,7 +143,7 @@ class Chat:
         with self._lock:
             number = self._shown.setdefault(call.key, call.number)
             again = number != call.number
-            if not again or call.chat not in self._keyed:
+            if not again or not self._keyed:
                 self._write(call.number)
                 return call.number, False
             return number, True
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(content) < length:
             return  # its sender is gone: nothing was said
         body = cast("dict[str, object]", json.loads(content))
-        with self._chat.taken(self.path.strip("/"), self.headers["Idempotency-Key"], body) as call:
+        with self._chat.taken(self.headers["Idempotency-Key"], body) as call:
             self._answer(call)
 
     def log_message(self, format: str, *args: object) -> None:
@@ -230,12 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def _call(number: int, chat: str, key: str, body: dict[str, object], tries: int) -> Call:
+def _call(number: int, key: str, body: dict[str, object], tries: int) -> Call:
     turn_id, part = body["turn_id"], body["part"]
     return Call(
         number=number,
         at_ms=time.time_ns() // 1_000_000,
-        chat=chat,
         key=key,
         row_id=str(body["row_id"]),
         turn_id=turn_id if isinstance(turn_id, str) else None,
@@ -243,4 +242,3 @@ def _call(number: int, chat: str, key: str, body: dict[str, object], tries: int)
         text=str(body["text"]),
         tries=tries,
     )
-

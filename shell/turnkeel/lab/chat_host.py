@@ -28,7 +28,7 @@ def config() -> HostConfig:
     """The limits of the first part, with the waits between sends shortened in the same way."""
     return evolve(
         demo_config(AGENT),
-        outbox=OutboxPolicy(backoff_ms=(300, 600), pace_ms=50),
+        outbox=OutboxPolicy(max_attempts=9, backoff_ms=(300, 600), pace_ms=50),
         delivery=DeliveryPolicy(fallback_ms=1_000, stop_grace_ms=1_000),
     )
 

@@ -22,6 +22,8 @@ from turnkeel.cli.report import Reporter
 from turnkeel.events import HostEvent
 from turnkeel.lab.board import Board
 from turnkeel.lab.cast import CAST, Role, demo_config
+from turnkeel.lab.chat_host import AGENT
+from turnkeel.lab.letters_part import play_letters
 from turnkeel.lab.readback import find_leftovers, read_aftermath
 from turnkeel.lab.telling import tell
 from turnkeel.lab.verdict import find_wrong
@@ -30,8 +32,6 @@ from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.sessions.records import NewMessage
 from turnkeel_adapters.system.doorbell import ring
 
-# -P: an agent's working directory is its session folder, and nothing is imported from it.
-AGENT: Final = (sys.executable, "-P", "-m", "turnkeel.lab.demo_agent")
 _GIVE_UP_S: Final = 60.0
 _GARBAGE: Final = b"this is no database " * 300
 
@@ -68,7 +68,12 @@ def demo(*, plain: bool | None = None, keep: Path | None = None) -> int:
             print("\ninterrupted: nothing is judged")
             return INTERRUPTED
         wrong = _read_back(data, run, is_kept=keep is not None, plain=is_plain)
-        return FAILED if wrong else DONE
+        try:
+            well = play_letters(data, plain=is_plain, notes=_places(data) if keep is not None else ())
+        except KeyboardInterrupt:
+            print("\ninterrupted: nothing is judged")
+            return INTERRUPTED
+        return DONE if well and not wrong else FAILED
 
 
 def set_scene(data: Path, cast: tuple[Role, ...]) -> None:
@@ -99,6 +104,11 @@ def _read_back(data: Path, run: Run, *, is_kept: bool, plain: bool) -> tuple[str
             wrong = (f"the host was not done after {_GIVE_UP_S:.0f} s", *wrong)
         tell(reading, CAST, after, wrong, notes=tuple(notes), plain=plain)
     return wrong
+
+
+def _places(data: Path) -> tuple[str, ...]:
+    where = shlex.quote(str(data))
+    return (f"its data is kept; look around: turnkeel outbox --data {where}, turnkeel turns --data {where}",)
 
 
 def _new_place(keep: Path) -> Path:

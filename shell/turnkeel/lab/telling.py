@@ -1,5 +1,6 @@
 """How is the outcome of the demo told? As tables and lines, from what was read back."""
 
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -21,7 +22,7 @@ def tell(
 ) -> None:
     """Print what became of every message, what the host did and why, what is left, and what is wrong."""
     print("\nWhat became of every message (read back from the files):\n")
-    _table(("message", "became", "its agent", "tries", "reason"), [_row(end, cast) for end in after.ends], plain)
+    print_rows(("message", "became", "its agent", "tries", "reason"), [_row(end, cast) for end in after.ends], plain)
     print("\nKills, retries and failures, with the rules that fired (read back from the journal):")
     for role in cast:
         for act in read_acts(reading, role.session):
@@ -53,11 +54,12 @@ def _row(end: MessageEnd, cast: tuple[Role, ...]) -> tuple[str, ...]:
     return (end.message_id, became.get(end.fate, end.fate.upper()), plot, str(end.tries), end.dead or "")
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], plain: bool) -> None:
+def print_rows(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], plain: bool) -> None:
+    """A table, without colours if `plain`."""
     if not plain:
-        print_table(columns, rows)
+        print_table(columns, list(rows))
         return
     text = StringIO()
     with redirect_stdout(text):
-        print_table(columns, rows)
+        print_table(columns, list(rows))
     print(text.getvalue(), end="")

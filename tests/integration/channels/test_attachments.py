@@ -219,3 +219,25 @@ def test_removing_follows_no_link(outbox, attack, stays):
     remove_attachments(outbox)
     assert (outside / "plan.txt").read_bytes() == SECRET
     assert outbox.is_symlink() is stays
+
+
+@pytest.mark.parametrize("name", ["..", "../../other/outbox/out-9", "../../other", "."], ids=repr)
+def test_a_reply_whose_name_leads_elsewhere_removes_and_reads_nothing(outbox, name):
+    other = outbox.parents[2] / "other" / "outbox" / "out-9"
+    other.mkdir(parents=True)
+    for place in (other, other.parent, other.parents[1], outbox.parent, outbox.parents[1]):
+        (place / "plan.txt").write_bytes(PLAN)
+    folder = outbox.parent / name
+    remove_attachments(folder)
+    assert all((place / "plan.txt").exists() for place in (other, outbox, outbox.parents[1]))
+    if name != ".":  # which pathlib takes away: that is the outbox itself, and not one of a reply
+        with pytest.raises(AttachmentChanged):
+            read_attachment(_recorded(folder))
+        with pytest.raises(AttachmentChanged):
+            describe_attachments(folder, ["plan.txt"])
+
+
+def test_only_what_lies_in_an_outbox_is_removed(outbox):
+    remove_attachments(outbox.parents[1])
+    remove_attachments(outbox.parent)
+    assert (outbox / "plan.txt").exists()

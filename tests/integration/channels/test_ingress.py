@@ -19,8 +19,10 @@ from attrs import evolve
 from turnkeel.delivery.intake import Intake
 from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel.events import FaultCleared, FaultSeen
+from turnkeel.ingress.opening import open_ingress
 from turnkeel.ingress.ports import IngressPorts
 from turnkeel.ingress.server import IngressServer, IngressUnavailable
+from turnkeel_adapters.channels import ExtraMissing
 from turnkeel_adapters.channels.secret_file import SecretUnusable
 from turnkeel_adapters.config import IngressConfig
 from turnkeel_adapters.lifecycle.payloads import Incoming
@@ -520,10 +522,12 @@ def _refused(served):
     return False
 
 
+PORTS = IngressPorts(accept=_refuse, store=None, executor=None, channels=frozenset(), now_ms=int, report=print)
+
+
 def _server(environ=None, **config):
     """One that nobody talks to."""
-    ports = IngressPorts(accept=_refuse, store=None, executor=None, channels=frozenset(), now_ms=int, report=print)
-    return IngressServer(evolve(CONFIG, **config), ports, {"ING": TOKEN} if environ is None else environ)
+    return IngressServer(evolve(CONFIG, **config), PORTS, {"ING": TOKEN} if environ is None else environ)
 
 
 def test_the_signals_stay_with_the_host():
@@ -565,9 +569,9 @@ def test_an_ingress_whose_host_gives_up_gives_the_address_back():
 
 
 def test_without_a_token_nothing_listens(tmp_path):
-    with pytest.raises(SecretUnusable, match="variable ING: not set"):
+    with pytest.raises(SecretUnusable, match="ingress: variable ING: not set"):
         _server(environ={})
-    with pytest.raises(SecretUnusable, match="No such file"):
+    with pytest.raises(SecretUnusable, match="ingress: .*No such file"):
         _server(token_env=None, token_file=str(tmp_path / "none"))
 
 
@@ -576,6 +580,30 @@ def test_an_address_that_is_taken_is_named():
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(IngressUnavailable, match=f"{listen} cannot be listened on: Address already in use"):
             _server(listen=listen).bind()
+
+
+def test_an_ingress_is_opened_with_its_address_if_there_is_a_table_for_it(monkeypatch):
+    assert open_ingress(None, PORTS, {}) is None
+    server = open_ingress(CONFIG, PORTS, {"ING": TOKEN})
+    assert server.bind()[1] > 0
+    server.close()
+    for name in [name for name in sys.modules if name.startswith("turnkeel.ingress.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ExtraMissing, match=r"ingress: needs uvicorn; install turnkeel\[web\]"):
+        open_ingress(CONFIG, PORTS, {"ING": TOKEN})
+
+
+def test_an_answer_is_not_held_back_for_the_next_one(served, client, monkeypatch):
+    real, options = socket.socket.setsockopt, []
+
+    def record(self, *args):
+        options.append((self.getsockname()[1], *args))
+        return real(self, *args)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", record)
+    client.get("/v1/health")
+    assert (served.port, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
 
 
 def test_a_server_that_never_served_gives_its_address_back():

@@ -50,11 +50,16 @@ class Records:
     leases: int
 
 
+def all_calls(trial):
+    """What both chats ever got."""
+    return (*read_calls(trial.place / "keyed"), *read_calls(trial.place / "plain"))
+
+
 def settle_what_only_a_person_can(trial):
     """Say of each reply that nobody knows about what the chat itself shows; how many there were."""
     with HostState(trial.data, read_only=True) as state:
         held = state.database.rows(UNKNOWN)
-    calls = read_calls(trial.place / "chat")
+    calls = all_calls(trial)
     for row_id, parts in held:
         seen = {call.part for call in calls if call.row_id == row_id and call.shown}
         settle(row_id, "sent" if len(seen) == parts else "drop" if seen else "not_sent", trial.data)
@@ -83,7 +88,7 @@ def read_records(trial):
             "SELECT (SELECT count(*) FROM turn WHERE lease_owner IS NOT NULL)"
             " + (SELECT count(*) FROM outbox WHERE lease_owner IS NOT NULL)"
         )
-    return Records(turns, outbox, life, ended, read_calls(trial.place / "chat"), leases)
+    return Records(turns, outbox, life, ended, all_calls(trial), leases)
 
 
 def read_back(trial):
@@ -120,7 +125,8 @@ def _turns(trial, seen, found):
         if turn is None or one.turn_id in stopped or turn["status"] == "aborted" or turn["commands_abort"]:
             continue
         end = (turn["status"], turn["reason"])
-        to_fail = one.text.startswith("refuse") or "too long" in one.text
+        refuses = one.text.startswith("refuse") and one.session.startswith(("kit", "stopped"))
+        to_fail = refuses or "too long" in one.text
         dropped = any(row["turn_id"] == one.turn_id and row["reason"] for row in seen.rows.values())
         good = end[0] == "failed_terminal" if to_fail else end[0] == "delivered" and end[1] != "no_reply"
         found.require(good or dropped, f"{one.turn_id} ({one.session}, {one.channel}): {one.text!r} ended {end}")

@@ -84,15 +84,15 @@ class Troubles:
 
     KINDS = ("fails", "drops", "loses", "hangs", "hangs_after", "late", "loses", "fails", "drops")
 
-    def __init__(self, seed):
-        self.seed = seed
+    def __init__(self, seed, share):
+        self.seed, self.share = seed, share
         self.calm = False
 
     def trouble(self, call):
         if "too long for a chat" in call.text.lower():
             return "refuses"
         rng = random.Random(f"{self.seed} {call.key} {call.tries}")
-        if self.calm or call.tries > 6 or rng.random() > (0.35 if call.chat == "keyed" else 0.15):
+        if self.calm or call.tries > 6 or rng.random() > self.share:
             return "none"
         return "busy" if rng.random() < 0.02 else rng.choice(self.KINDS)
 
@@ -139,8 +139,9 @@ class Trial(HOST.Lab):
         self.place, self.seed = place, seed
         self.rng = random.Random(seed)
         self.ledger = Ledger()
-        self.troubles = Troubles(seed)
-        self.chat = Chat(place / "chat", self.troubles, keyed=frozenset({"keyed"}), hang_ms=HANG_MS)
+        self.troubles = {"keyed": Troubles(seed, 0.35), "plain": Troubles(seed, 0.15)}
+        self.keyed = Chat(place / "keyed", self.troubles["keyed"], keyed=True, hang_ms=HANG_MS)
+        self.plain = Chat(place / "plain", self.troubles["plain"], keyed=False, hang_ms=HANG_MS)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -155,8 +156,8 @@ class Trial(HOST.Lab):
         return (
             f"[agent]\nargv = {json.dumps(argv)}\nspeaks_contract = true\n"
             f"[agent.environment]\nWORK_MS = '{work_ms}'\nPYTHONPATH = {json.dumps(HOST.PATHS)}\n"
-            f"[channels.keyed]\nkind = 'webhook'\nurl = '{self.chat.url('keyed')}'\n{limits}"
-            f"[channels.plain]\nkind = 'webhook'\nurl = '{self.chat.url('plain')}'\nidempotent = false\n{limits}"
+            f"[channels.keyed]\nkind = 'webhook'\nurl = '{self.keyed.url}'\n{limits}"
+            f"[channels.plain]\nkind = 'webhook'\nurl = '{self.plain.url}'\nidempotent = false\n{limits}"
             f"[ingress]\nlisten = '127.0.0.1:{self.port}'\ntoken_env = 'TRIAL_TOKEN'\n"
         )
 
@@ -173,6 +174,15 @@ class Trial(HOST.Lab):
             )
         self.hosts.append(started)
         return started
+
+    @property
+    def in_hand(self):
+        """How many calls the chats have in their hands."""
+        return self.keyed.in_hand + self.plain.in_hand
+
+    def calm(self):
+        """From now on both chats take whatever fits."""
+        self.troubles["keyed"].calm = self.troubles["plain"].calm = True
 
     def started_host(self):
         before = self.heard("HostStarted")
@@ -246,7 +256,8 @@ class Trial(HOST.Lab):
         return [line.split()[0] for line in self.promises.read_text().splitlines() if len(line.split()) == 2]
 
     def close(self):
-        self.chat.close()
+        self.keyed.close()
+        self.plain.close()
         for host in self.hosts:
             if host.poll() is None:
                 host.kill()

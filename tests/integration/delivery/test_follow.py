@@ -65,7 +65,7 @@ class Desk:
         )
         self.intake = Intake(
             store=self.store, sessions=self.ports.sessions, closed=self.state.registry.closed, new_id=self.new_id,
-            now_ms=lambda: self.now_ms, owner="host", policy=self.policy,
+            now_ms=lambda: self.now_ms, owner="host", told=self.poke, policy=self.policy,
         )  # fmt: skip
 
     def poke(self):

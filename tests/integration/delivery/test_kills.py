@@ -53,7 +53,7 @@ def one_round(trial, kind):
         host = trial.started_host()
         time.sleep(rng.uniform(0.0, 1.0))
     if kind == "in a call":
-        trial.wait_for(lambda: trial.chat.in_hand)
+        trial.wait_for(lambda: trial.in_hand)
     if kind == "after an abort":
         session = rng.choice(("stopped-1", "kit-2", "runner-1"))
         stop = rng.choice((trial.stop, lambda name: trial.say(name, rng.choice(lab.CHANNELS), "/stop")))
@@ -83,7 +83,7 @@ def finish(trial):
         assert host.wait(120) in (0, 1), trial.served()[-2000:]
         settled = findings.settle_what_only_a_person_can(trial)
         held += settled
-        trial.troubles.calm = True
+        trial.calm()
         if not settled:
             return held
     raise AssertionError("there is no end of it")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from turnkeel.delivery.claiming import Standing, look
 from turnkeel.events import (
     FaultCleared,
     FaultSeen,
@@ -15,12 +16,14 @@ from turnkeel.events import (
 )
 from turnkeel_adapters.channels import Capabilities, LoseAcknowledgement, LoseCall
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.system.clock import Instant
 from turnkeel_core import (
     DeliveryPolicy,
     LocalFault,
     OutboxPolicy,
     Permanent,
     RateLimited,
+    Sent,
     SettlePolicy,
     Transient,
     Uncertain,
@@ -213,8 +216,6 @@ def test_a_channels_own_pace_is_kept_between_rows_and_parts(new_office):
 
 
 def test_an_answer_without_receipt_is_taken_at_its_word(office):
-    from turnkeel_core import Sent
-
     office.chat.deliver = lambda *args: Sent(())
     office.queue("r1")
     office.play(SECOND)
@@ -369,6 +370,15 @@ def test_a_slow_call_keeps_its_lease_and_no_other_sender_takes_the_row(office):
     assert office.life("r1").count("ClaimRow") == 1
     assert (len(office.chat.calls), office.row("r1").status) == (1, "delivered")
     assert office.store.count < 100  # a renewal every ten seconds, and looks of the other now and then
+
+
+def test_a_claim_newer_than_this_processs_look_at_the_clock_is_not_taken_for_a_lost_one(office):
+    office.calls.lasting[id(office.chat)] = None
+    office.queue("r1")
+    office.play(SECOND, kill=True)
+    before = Instant(wall_ms=office.row("r1").send_started_at_ms - 50, mono_ms=office.clock.mono_ms - 50)
+    seen = look(Standing(now=before, channels=()), office.ports("two", False), office.policies)
+    assert (seen.events, office.row("r1").status) == ((), "sending")
 
 
 def test_a_call_that_never_ends_loses_its_lease_and_the_row_goes_on(office):

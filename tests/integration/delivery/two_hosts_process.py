@@ -70,7 +70,7 @@ async def send(data, owner, channel, limits, stop, made=lambda sender: None):
         owner=owner,
         alone=False,
         new_id=lambda kind: f"{kind}-{owner}",
-        report=lambda event: None,
+        report=lambda event: print(owner, event, file=sys.stderr),
     )
     try:
         sender = Sender(ports, limits)

@@ -25,7 +25,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], Callable[[ContainerSettings], Diagnosis]],
     (
         ("bind source path does not exist", "no such file or directory: bind mount"),
         lambda settings: (
-            "the runtime does not see the session folder or the secret files",
+            "the runtime does not see the session folder, the secret files or a mount",
             f"check that {settings.runtime} runs on this machine and may read them",
         ),
     ),

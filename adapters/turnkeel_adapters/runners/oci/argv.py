@@ -16,9 +16,12 @@ from turnkeel_adapters.runners.marker import AGENT_VARIABLE, GUARD_VARIABLE
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.names import DEFAULT_GROUP
+from turnkeel_core import AllowMount
 
 WORKSPACE: Final = "/workspace"
 SECRETS: Final = "/run/secrets"
+EXTRA: Final = f"{WORKSPACE}/extra"
+"""Below it lie further mounts: in memory, so that no mount point is left in the session's folder."""
 INSTALL_LABEL: Final = "turnkeel.install"
 GROUP_LABEL: Final = "turnkeel.group"
 SESSION_LABEL: Final = "turnkeel.session"
@@ -27,6 +30,7 @@ INCARNATION_LABEL: Final = "turnkeel.incarnation"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _UNFIT = re.compile(r"[^A-Za-z0-9]+")
 _NO_PLACE = re.compile(r'[,"\r\n\0]')
+_QUOTED = re.compile(r'[,"]')
 _SESSION_DIR = "TURNKEEL_SESSION_DIR"
 _OUR_PREFIX = "TURNKEEL_"
 # The marks of the process runner would make a container's processes look like its own; TZ means the same day inside.
@@ -36,12 +40,14 @@ _TAKEN = ("TZ",)
 
 @frozen(kw_only=True)
 class Place:
-    """Facts of this machine: whose install, which user, and the folder of the container's secret files, if any."""
+    """Facts of this machine: whose install, which user, the folder of the container's secret files, if any, and the
+    further mounts that were decided."""
 
     install_id: str
     uid: int
     gid: int
     secrets: Path | None = None
+    mounts: tuple[AllowMount, ...] = ()
 
 
 def group_of(session: str) -> str:
@@ -126,10 +132,30 @@ def _limits(settings: ContainerSettings) -> tuple[str, ...]:
 
 
 def _mounts(order: SpawnOrder, place: Place) -> tuple[str, ...]:
-    session = ("--mount", f"type=bind,source={_source(order, order.folder)},target={WORKSPACE}")
-    if place.secrets is None:
-        return session
-    return (*session, "--mount", f"type=bind,source={_source(order, place.secrets)},target={SECRETS},readonly")
+    binds = [f"type=bind,source={_source(order, order.folder)},target={WORKSPACE}"]
+    if place.secrets is not None:
+        binds.append(f"type=bind,source={_source(order, place.secrets)},target={SECRETS},readonly")
+    binds += map(_bind, place.mounts)
+    below = ("--tmpfs", f"{EXTRA}:rw,noexec,nosuid,nodev,size=64k,mode=0755")
+    return (
+        *(below if any(goes_below_extra(mount) for mount in place.mounts) else ()),
+        *(part for bind in binds for part in ("--mount", bind)),
+    )
+
+
+def goes_below_extra(mount: AllowMount) -> bool:
+    """Does it need the folder of the further mounts?"""
+    return mount.container.startswith(f"{EXTRA}/")
+
+
+def _bind(mount: AllowMount) -> str:
+    """One line of CSV, as the runtimes read it: never the `a:b:ro` of `-v`, which a path can break out of."""
+    parts = ("type=bind", f"source={mount.host}", f"target={mount.container}", *(("readonly",) if mount.readonly else ()))
+    return ",".join(_csv(part) for part in parts)
+
+
+def _csv(part: str) -> str:
+    return '"' + part.replace('"', '""') + '"' if _QUOTED.search(part) else part
 
 
 def _source(order: SpawnOrder, path: Path) -> str:

@@ -21,6 +21,7 @@ from turnkeel_adapters.runners.oci.containers import Containers
 from turnkeel_adapters.runners.oci.errors import RuntimeUnavailable
 from turnkeel_adapters.runners.oci.health import describe_trouble
 from turnkeel_adapters.runners.oci.memory import Memory, mono_ms
+from turnkeel_adapters.runners.oci.mounting import Mounting, MountSource, TellMounts
 from turnkeel_adapters.runners.oci.secrets import SecretShelf, memory_folder
 from turnkeel_adapters.runners.oci.seen import Seen
 from turnkeel_adapters.runners.oci.settings import ContainerSettings, RuntimeLimits
@@ -61,10 +62,13 @@ class ContainerRunner:
         environ: Mapping[str, str] | None = None,
         log_path: Callable[[str], Path] | None = None,
         redactions: Redactions | None = None,
+        mounts: MountSource | None = None,
+        tell_mounts: TellMounts | None = None,
     ) -> None:
         """`now_ms` is the wall clock, `environ` what the client program sees (default: all of this process's).
 
-        `log_path` says where a session's log is, for containers that an earlier host started.
+        `log_path` says where a session's log is, for containers that an earlier host started. `mounts` decides about
+        the mounts of each start, and `tell_mounts` is told; without it there are none.
         """
         self._settings = settings
         self._groups = dict(groups or {})
@@ -77,7 +81,8 @@ class ContainerRunner:
         self._command = RuntimeCommand(settings.runtime, seen, self._limits)
         self._containers = Containers(self._command)
         self._shelf = SecretShelf(base=memory_folder(seen), install_id=install_id)
-        self._starter = Starter(self._command, self._containers, self._shelf, (os.getuid(), os.getgid()))
+        owner, mounting = (os.getuid(), os.getgid()), Mounting(mounts, tell_mounts)
+        self._starter = Starter(self._command, self._containers, self._shelf, owner, mounting)
         self._memory = Memory(self._limits.alive_holds_ms)
         self._log_path = log_path
         self._redactions = redactions

@@ -1,7 +1,7 @@
 """Which limits and rights does a container get, and why these defaults?
 
 A value that cannot be meant raises ValueError or TypeError naming the field. Sizes are texts as the runtimes take
-them ("512m"). Mounts are not among the settings: a container sees its session's folder and its secret files.
+them ("512m"). `mounts` are wishes: what becomes of each is decided anew at every start.
 """
 
 import re
@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 from attrs.validators import and_, deep_iterable, ge, in_, instance_of, optional
+
+from turnkeel_adapters.mounts.records import MountSetting, MountTable, is_whole_path
 
 RuntimeName: TypeAlias = Literal["docker", "podman"]
 RUNTIMES: tuple[RuntimeName, ...] = ("docker", "podman")
@@ -129,6 +131,19 @@ class ContainerSettings:
         validator=_pairs(_FILE, None, "a file name and a path"),
         metadata=_why("no secret unless it is named"),
     )
+    mounts: tuple[MountSetting, ...] = field(
+        default=(), metadata=_why("an agent sees its session's folder; whatever else must be named, and be allowed")
+    )
+    mount_allowlist: str | None = field(
+        default=None,
+        validator=optional(and_(instance_of(str), is_whole_path)),
+        metadata=_why("unset: no mount is allowed; the form is ~/.config/nanoclaw/mount-allowlist.json"),
+    )
+    mount_absolute: bool = field(
+        default=False,
+        validator=instance_of(bool),
+        metadata=_why("off: mounts appear below /workspace/extra; on: a target may be absolute, but for reserved ones"),
+    )
     memory: str = _size("2g", "a coding agent with its tools fits; a runaway does not take the machine. No swap on top")
     pids_limit: int = _count(512, 1, "enough for a build, too few for a fork bomb")
     cpus: str = field(
@@ -160,6 +175,13 @@ class ContainerSettings:
         metadata=_why("unset: nothing is tried; `doctor` tries the way to it from a container, and sends nothing"),
     )
     stop_timeout_s: int = _count(10, 1, "for stops by others (daemon, machine); the host's own stop brings its grace")
+
+    @property
+    def mount_table(self) -> MountTable:
+        """What there is to decide about mounts."""
+        return MountTable(
+            mounts=self.mounts, allowlist=self.mount_allowlist, absolute_targets=self.mount_absolute
+        )
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,10 @@
 import time
 from typing import Final
 
+from attrs import evolve
+
+from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.mounts.records import DecidedMount, allowed_of
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.oci.advice import diagnose_refusal
 from turnkeel_adapters.runners.oci.argv import Place, compose_run, name_container
@@ -11,6 +15,7 @@ from turnkeel_adapters.runners.oci.containers import Containers
 from turnkeel_adapters.runners.oci.errors import RuntimeDown, RuntimeUnavailable
 from turnkeel_adapters.runners.oci.health import DaemonDown, ProgramMissing, Unresponsive, describe_trouble
 from turnkeel_adapters.runners.oci.memory import mono_ms
+from turnkeel_adapters.runners.oci.mounting import Mounting
 from turnkeel_adapters.runners.oci.secrets import SecretShelf
 from turnkeel_adapters.runners.oci.seen import Seen, require_id
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
@@ -24,12 +29,18 @@ class Starter:
     """Starts containers of one install. Starts of one session must not overlap; others may."""
 
     def __init__(
-        self, command: RuntimeCommand, containers: Containers, shelf: SecretShelf, owner: tuple[int, int]
+        self,
+        command: RuntimeCommand,
+        containers: Containers,
+        shelf: SecretShelf,
+        owner: tuple[int, int],
+        mounting: Mounting,
     ) -> None:
         self._command = command
         self._containers = containers
         self._shelf = shelf
         self._owner = owner
+        self._mounting = mounting
         self._doubtful: set[str] = set()
 
     def start(self, settings: ContainerSettings, order: SpawnOrder) -> str:
@@ -38,13 +49,14 @@ class Starter:
         try:
             self.settle_doubts()
             self._make_room(order.session)
+            mounts = self._mounting.decide(order)
             secrets = self._shelf.put(order.session, name, settings.secret_files, self._user(settings))
             place = Place(install_id=self._shelf.install_id, uid=self._owner[0], gid=self._owner[1], secrets=secrets)
-            return self._run(compose_run(settings, order, place), name, settings, order)
+            return self._unexchanged(*self._run(place, mounts, name, settings, order), name, order.session)
         except RuntimeUnavailable as error:
             self._shelf.drop(name)
             raise RuntimeDown(order.session, error.reason) from error
-        except SpawnFailed:
+        except (SpawnFailed, AdapterError):
             self._shelf.drop(name)
             raise
 
@@ -68,21 +80,31 @@ class Starter:
             raise SpawnFailed(session, f"its ended container {seen.name} cannot be removed", "remove it by hand")
         self._shelf.drop(seen.name)
 
-    def _run(self, argv: tuple[str, ...], name: str, settings: ContainerSettings, order: SpawnOrder) -> str:
+    def _run(
+        self,
+        place: Place,
+        mounts: tuple[DecidedMount, ...],
+        name: str,
+        settings: ContainerSettings,
+        order: SpawnOrder,
+    ) -> tuple[str, tuple[DecidedMount, ...]]:
+        """The id of the started container, and the mounts that it was started with."""
         limit_ms = self._command.limits.start_ms
         deadline_ms = mono_ms() + limit_ms
         while True:
+            mounts = self._mounting.recheck(order.session, mounts)
+            argv = compose_run(settings, order, evolve(place, mounts=allowed_of(mounts)))
             outcome = self._command.call(*argv, limit_ms=limit_ms)
             again = mono_ms() < deadline_ms
             match outcome:
                 case Done(output):
-                    return self._id(output, name)
+                    return self._id(output, name), mounts
                 case Refused(_, text, _) if _CONFLICT in text and again:
                     self._free(name, order.session)
                 case Refused(code, _, _) if code < 0 and again:
                     # Something killed the client: what it asked for may be done, half done, or not begun.
                     if (started := self._finished(name)) is not None:
-                        return started
+                        return started, mounts
                 case Refused(_, text, _):
                     self._remove_failed(name)
                     raise SpawnFailed(order.session, *diagnose_refusal(text, settings))
@@ -92,6 +114,16 @@ class Starter:
                     raise RuntimeDown(order.session, describe_trouble(outcome))
             # A name is taken as soon as its container is being made; it is shown, and can be removed, only after that.
             time.sleep(_PAUSE_S)
+
+    def _unexchanged(self, container_id: str, mounts: tuple[DecidedMount, ...], name: str, session: str) -> str:
+        """The runtime resolves a path by itself, after us: what was exchanged meanwhile may have been mounted."""
+        if not self._mounting.has_changed(mounts):
+            return container_id
+        self._doubtful.add(name)
+        if self._containers.remove(container_id, force=True):
+            self._doubtful.discard(name)
+        advice = "it is tried again without it; find out who changes the folders that it is mounted from"
+        raise SpawnFailed(session, "the way to a mount was exchanged while the container started", advice)
 
     def _finished(self, name: str) -> str | None:
         """The id of the running container of this name; one that was made but not started is removed."""

@@ -1,0 +1,61 @@
+"""What the trials with killed hosts have found stays mended."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from turnkeel.delivery.stop import stop_session
+
+HERE = Path(__file__).parent
+MANY = 250
+
+
+def _follow():
+    spec = importlib.util.spec_from_file_location("kills_found_follow", HERE / "test_follow.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+follow = _follow()
+
+
+@pytest.fixture
+def desk(tmp_path):
+    found = follow.Desk(tmp_path)
+    yield found
+    found.state.close()
+
+
+@pytest.mark.parametrize("grace_ms", [0, follow.GRACE_MS])
+def test_a_reply_behind_many_older_ones_is_not_taken_for_none_by_the_next_host(desk, grace_ms):
+    key = desk.accept().turn_id
+    desk.policy = follow.evolve(desk.policy, turn=follow.TurnPolicy(no_reply_grace_ms=grace_ms))
+    desk.container(
+        f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY}) INSERT INTO messages_out"
+        " (id, timestamp, kind, content) SELECT 'old-' || i, '2027-01-01 00:00:00', 'chat', '{}' FROM n"
+    )
+    for number in range(MANY):
+        desk.sessions.store(follow.S).mark_delivered(f"old-{number + 1}", None, desk.now_ms)
+    desk.claim(key)
+    desk.reply("new", key)
+    desk.ack(key)
+    desk.begin()  # the host that saw none of this was killed
+    desk.look()
+    desk.sync()
+    desk.now_ms += grace_ms
+    for _ in range(5):
+        desk.look()
+    assert desk.row_of("new").turn_id == key
+    assert desk.turn(key).status == "delivery_pending"
+
+
+def test_replies_of_a_stopped_turn_that_were_in_the_outbox_are_marked_as_failed(desk):
+    key = desk.accept().turn_id
+    desk.claim(key)
+    desk.reply("out", key)
+    desk.look()
+    stop_session(desk.store, (follow.S,), desk.now_ms)  # in another process: nobody here sees it happen
+    desk.look()
+    assert desk.marks() == {"out": "failed"}
