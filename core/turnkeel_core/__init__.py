@@ -158,6 +158,17 @@ from turnkeel_core.requeue import (
     explain_requeue,
     plan_requeue,
 )
+from turnkeel_core.resume import (
+    ClearAnchor,
+    ClearSession,
+    KeepResume,
+    ResumeAction,
+    ResumeSnapshot,
+    RetryFresh,
+    explain_resume,
+    should_clear_resume,
+)
+from turnkeel_core.resume_patterns import ResumePolicy, StaleText, find_stale_text
 from turnkeel_core.retry import GiveUp, RetryAction, RetryAt, RetrySnapshot, decide_retry, explain_retry
 from turnkeel_core.secret_values import is_secret_name, parse_env_file, secrets_of_env_file, secrets_of_environment
 from turnkeel_core.senders import (
@@ -256,7 +267,7 @@ from turnkeel_core.turn_records import (
 )
 from turnkeel_core.turn_recovery import RecoverySnapshot
 
-__all__ = [  # several a line: this module, too, stays within the limit of the house
+__all__ = [
     "AbortAction",
     "AbortSnapshot",
     "AbortTurn",
@@ -285,6 +296,8 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "ClaimRow",
     "ClaimSnapshot",
     "ClaimTurn",
+    "ClearAnchor",
+    "ClearSession",
     "ClockSnapshot",
     "CloneRecurrence",
     "CloseRecord",
@@ -327,6 +340,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "InterruptedSnapshot",
     "KeepAsContext",
     "KeepJudging",
+    "KeepResume",
     "KeptIdentity",
     "KillIgnoringDue",
     "KillNeverStarted",
@@ -401,8 +415,12 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "RequeueBatch",
     "RequeuePolicy",
     "RequeueSnapshot",
+    "ResumeAction",
+    "ResumePolicy",
+    "ResumeSnapshot",
     "RetryAction",
     "RetryAt",
+    "RetryFresh",
     "RetryPolicy",
     "RetryRow",
     "RetrySnapshot",
@@ -439,6 +457,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "SpawnNow",
     "SpawnPolicy",
     "SpawnSnapshot",
+    "StaleText",
     "StartAction",
     "StartNow",
     "StartPolicy",
@@ -507,6 +526,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "explain_output",
     "explain_prune",
     "explain_requeue",
+    "explain_resume",
     "explain_retry",
     "explain_row_retry",
     "explain_run",
@@ -521,6 +541,7 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "finalize_turn_from_outbox",
     "find_blocked",
     "find_interrupted",
+    "find_stale_text",
     "fold_name",
     "is_permanent_error",
     "is_secret_name",
@@ -545,5 +566,6 @@ __all__ = [  # several a line: this module, too, stays within the limit of the h
     "secrets_of_env_file",
     "secrets_of_environment",
     "settle_delivery",
+    "should_clear_resume",
     "work_left",
 ]

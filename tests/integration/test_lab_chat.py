@@ -1,4 +1,4 @@
-"""Does the chat of the demo do what its schedule says, keep its record, and is it reached with and without the extra?"""
+"""Does the chat of the demo do what its schedule says, and do both channels that reach it understand it alike?"""
 
 import sys
 import time
@@ -77,7 +77,8 @@ def test_both_channels_make_the_same_of_what_the_chat_does(chats: Chats, channel
     outcome = channel(chat.url, idempotent=True).deliver(ROW, ONCE, "key")
     assert type(outcome) is OUTCOMES[trouble], outcome
     [call] = read_calls(chats.place)
-    assert (call.key, call.row_id, call.turn_id, call.text, call.trouble) == ("key", "row-1", "turn-1", "hello", trouble)
+    assert (call.key, call.row_id, call.turn_id, call.text) == ("key", "row-1", "turn-1", "hello")
+    assert call.trouble == trouble
     assert call.shown is (trouble in ("none", "loses", "hangs_after"))
 
 

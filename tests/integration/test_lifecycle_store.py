@@ -13,11 +13,12 @@ from typing import get_args
 
 import apsw
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnkeel_adapters import wire
+import turnkeel_core as core
 from turnkeel_adapters.lifecycle import evidence, outbox, turns
 from turnkeel_adapters.lifecycle import life as life_table
 from turnkeel_adapters.lifecycle.apply import Refused
@@ -269,6 +270,12 @@ def test_a_failed_turn_has_one_notice(store):
 
 
 # What is kept beside the records
+
+
+@pytest.mark.parametrize("name", sorted(life_table.WITHOUT_WORDS))
+def test_a_line_that_is_stored_without_redaction_holds_no_free_text(name):
+    texts = {field.name for field in fields(getattr(core, name)) if "str" in str(field.type)}
+    assert texts <= {"turn_id", "row_id", "owner", "idempotency_key"}
 
 
 def test_each_stored_action_is_one_line_of_life_and_no_other_is(store):

@@ -338,7 +338,6 @@ def test_which_texts_are_addresses_to_listen_on(text, place):
 
 
 IMAGE = '[container]\nimage = "x"\n'
-MOUNTS = "mounts are refused until mount decisions exist; an agent sees its session folder and secret files"
 WRONG_CONTAINER = [
     ("no image", "[container]\n", ["container.image: missing"]),
     ("a text for the table", 'container = "x"', ["container: must be a table, not a text"]),
@@ -356,10 +355,19 @@ WRONG_CONTAINER = [
     ("an unknown runtime", IMAGE + 'runtime = "lxc"', [
         "container.runtime: must be one of 'docker', 'podman', not 'lxc'"
     ]),
-    ("mounts", IMAGE + 'mounts = ["/"]', [f"container.mounts: {MOUNTS}"]),
-    ("no mounts", IMAGE + "mounts = []", [f"container.mounts: {MOUNTS}"]),
-    ("mounts of a group", IMAGE + '[container.groups.team.mounts]\n"/a" = "/b"', [
-        f"container.groups.team.mounts: {MOUNTS}"
+    ("a path for a mount", IMAGE + 'mounts = ["/"]', ["container.mounts[0]: must be an object, not a text"]),
+    ("a mount of nothing", IMAGE + 'mounts = [{ container = "x" }]', ["container.mounts[0].host: missing"]),
+    ("a mount that counts from somewhere", IMAGE + 'mounts = [{ host = "/a" }, { host = "s3cret" }]', [
+        "container.mounts[1].host: must be an absolute path, or begin with ~/"
+    ]),
+    ("a text for a flag of a mount", IMAGE + 'mounts = [{ host = "/a", readonly = "false" }]', [
+        "container.mounts[0].readonly: must be true or false, not a text"
+    ]),
+    ("mounts of a group as a table", IMAGE + '[container.groups.team.mounts]\n"/a" = "/b"', [
+        "container.groups.team.mounts: must be a list, not an object"
+    ]),
+    ("an allow-list that counts from somewhere", IMAGE + 'mount_allowlist = "list.json"', [
+        "container.mount_allowlist: must be an absolute path, or begin with ~/"
     ]),
     ("an open quotation", IMAGE + "command = \"a 'b\"", [
         "container.command: cannot be split into words: No closing quotation"

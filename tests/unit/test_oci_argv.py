@@ -1,5 +1,6 @@
 """Is every container started with the labels, rights and limits decided, and no secret among the arguments?"""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turnkeel_adapters.mounts.records import MountSetting
 from turnkeel_adapters.runners.errors import SpawnFailed
 from turnkeel_adapters.runners.oci import ContainerSettings, Place, RuntimeLimits, compose_run, name_container
 from turnkeel_adapters.runners.oci.settings import address_of
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_core import AllowMount
 
 SETTINGS = ContainerSettings(image="agents/coder:1")
 ORDER_ENVIRONMENT = {
@@ -230,6 +233,27 @@ def test_every_setting_says_why_its_default_is_what_it_is(record):
     assert [one.name for one in fields(record) if len(one.metadata.get("reason", "")) < 10] == []
 
 
-def test_there_is_no_way_to_mount_anything_else():
-    with pytest.raises(TypeError):
-        ContainerSettings(image="x", mounts=(("/", "/host"),))
+MOUNTS = [
+    ("read-only", AllowMount("/a", "/workspace/extra/a", True, ""), "type=bind,source=/a,target=/workspace/extra/a,readonly"),
+    ("for writing", AllowMount("/a", "/workspace/extra/a", False, ""), "type=bind,source=/a,target=/workspace/extra/a"),
+    ("a comma opens no option", AllowMount("/a,readonly=0", "/opt/a,b", True, ""),
+     'type=bind,"source=/a,readonly=0","target=/opt/a,b",readonly'),
+    ("a quotation mark neither", AllowMount('/a"b', "/opt/a", True, ""), 'type=bind,"source=/a""b",target=/opt/a,readonly'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mount", "text"), [case[1:] for case in MOUNTS], ids=[case[0] for case in MOUNTS])
+def test_a_decided_mount_is_one_line_of_csv(make_order, mount, text):
+    argv = compose_run(SETTINGS, make_order(), evolve(PLACE, mounts=(mount,)))
+    assert values(argv, "--mount")[1:] == [text]
+    assert next(csv.reader([text])) == [
+        "type=bind", f"source={mount.host}", f"target={mount.container}", *(["readonly"] if mount.readonly else [])
+    ]  # fmt: skip
+    below = [one for one in values(argv, "--tmpfs") if one.startswith("/workspace/extra:")]
+    assert len(below) == (1 if mount.container.startswith("/workspace/extra/") else 0)
+    assert "-v" not in argv and "--volume" not in argv
+
+
+def test_what_the_settings_wish_is_not_mounted_by_itself(make_order):
+    wishing = evolve(SETTINGS, mounts=(MountSetting(host="/etc"),))
+    assert compose_run(wishing, make_order(), PLACE) == compose_run(SETTINGS, make_order(), PLACE)

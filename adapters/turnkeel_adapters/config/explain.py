@@ -12,10 +12,12 @@ from attrs import NOTHING, Attribute, AttrsInstance, evolve, fields, frozen, has
 from turnkeel_adapters.config.channels import Channels
 from turnkeel_adapters.config.load import EVERY_TOOL, read_table
 from turnkeel_adapters.config.records import ContainerConfig, HostConfig
+from turnkeel_adapters.mounts.records import MountSetting
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _CHANNELS: Final = "channels"
+_MOUNTS: Final = "mounts"
 _TABLES: Final = ("environment", "add_host", "secret_files", _CHANNELS)
 _URLS: Final = ("url", "ask_url")
 
@@ -96,11 +98,19 @@ def _shown(key: str, value: object) -> str:
         # Values of an environment may be secrets; the names are what one needs to see.
         words = [f"{_key(name)} = {'…' if last == 'environment' else json.dumps(text)}" for name, text in pairs]
         return "{ " + ", ".join(words) + " }" if words else "{}"
+    if last == _MOUNTS:
+        return "[" + ", ".join(map(_mount, cast(tuple[MountSetting, ...], value))) + "]"
     if last in _URLS and isinstance(value, str):
         # What follows the host is a secret of some services.
         parts = urlsplit(value)
         return json.dumps(f"{parts.scheme}://{parts.netloc}/…", ensure_ascii=False)
     return "unset" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _mount(mount: MountSetting) -> str:
+    parts = {"host": mount.host, "container": mount.container, "readonly": mount.readonly}
+    words = (f"{name} = {json.dumps(part, ensure_ascii=False)}" for name, part in parts.items() if part is not None)
+    return "{ " + ", ".join(words) + " }"
 
 
 def _key(name: str) -> str:

@@ -6,7 +6,21 @@ from typing import Final, TypeAlias, cast
 import apsw
 
 from turnkeel_adapters.lifecycle.tables import LifeLine
+from turnkeel_core import (
+    AbortTurn,
+    AwaitDelivery,
+    ClaimRow,
+    ClaimTurn,
+    DeliverRow,
+    MirrorRun,
+    NoteAck,
+    RecordReceipts,
+    SettleDelivered,
+)
 
+_BY_TURN: Final = (ClaimTurn, NoteAck, MirrorRun, AwaitDelivery, SettleDelivered, AbortTurn)
+WITHOUT_WORDS: Final = frozenset(one.__name__ for one in (*_BY_TURN, ClaimRow, RecordReceipts, DeliverRow))
+"""Actions of ids, instants and numbers alone: in nothing that they say can a secret stand. Most lines are theirs."""
 _COLUMNS: Final = "turn_id, row_id, at_ms, what, detail, because"
 SQL: Final[dict[str, str]] = {
     "add": f"INSERT INTO life ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
@@ -25,7 +39,9 @@ class LifeLines:
 
     def add(self, line: LifeLine) -> None:
         """After all others."""
-        detail = None if line.detail is None else self._redact(line.detail)
+        detail = line.detail
+        if detail is not None and line.what not in WITHOUT_WORDS:
+            detail = self._redact(detail)
         values = (line.turn_id, line.row_id, line.at_ms, line.what, detail, self._redact(line.because))
         self._db.execute(SQL["add"], values).fetchall()
 

@@ -28,7 +28,7 @@ SQL: Final[dict[str, str]] = {
     "insert": f"INSERT INTO outbox ({_COLUMNS}, payload) VALUES (?{', ?' * 25}) ON CONFLICT DO NOTHING",
     "update": "UPDATE outbox SET {} WHERE row_id = ? AND status = ? AND token = ?",
     "delete": "DELETE FROM outbox WHERE row_id = ?",
-    "of_turn": f"{_SELECT} WHERE turn_id = ? ORDER BY lane, ordinal, queued_at_ms, row_id",
+    "of_turn": f"{_SELECT} WHERE turn_id = ?",
     "by_source": f"{_SELECT} WHERE source = ? ORDER BY rowid DESC LIMIT 1",
     "last_ordinal": "SELECT max(ordinal) FROM outbox WHERE lane = ? AND completed_at_ms IS NULL",
     "owners": "SELECT DISTINCT lease_owner FROM outbox WHERE completed_at_ms IS NULL AND lease_owner IS NOT NULL",
@@ -73,7 +73,8 @@ class OutboxRows:
 
     def of_turn(self, turn_id: str) -> tuple[OutboxRow, ...]:
         """All rows of a turn."""
-        return self._rows("of_turn", turn_id)
+        # They are few: SQLite's sorter would cost more than all else of the query.
+        return tuple(sorted(self._rows("of_turn", turn_id), key=_in_order))
 
     def by_source(self, source: str) -> OutboxRow | None:
         """What a container's reply became last, as long as that is kept: after a retry there are several rows of it."""
@@ -110,6 +111,10 @@ class OutboxRows:
             row.send_started_at_ms, row.deferred_since_at_ms, row.completed_at_ms, row.parts, row.parts_proven,
             int(row.payload_ok), row.token, owner, until_ms, reason, error, row.session,
         )  # fmt: skip
+
+
+def _in_order(row: OutboxRow) -> tuple[str, int, int, str]:
+    return (row.lane, row.ordinal, row.queued_at_ms, row.row_id)
 
 
 def _row(row: _Row) -> OutboxRow:

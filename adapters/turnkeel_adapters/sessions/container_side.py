@@ -16,10 +16,12 @@ import apsw
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions import container_inbound as inbound
 from turnkeel_adapters.sessions import container_outbound as outbound
+from turnkeel_adapters.sessions import container_resume as resume
 from turnkeel_adapters.sessions.connect import transaction
 from turnkeel_adapters.sessions.container_attachments import attached_replies, drop_attachments
 from turnkeel_adapters.sessions.container_inbound import Candidate, ClaimedWork, InboundRow, Routing
 from turnkeel_adapters.sessions.container_outbound import ClaimLost, ErrorNote, Reply
+from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.faults import faults_named
 from turnkeel_adapters.timestamps import iso_utc
 
@@ -100,11 +102,12 @@ class ContainerFiles:
         reply: Reply | None,
         now_ms: int,
         note: ErrorNote | None = None,
+        kept: KeptResume | None = None,
     ) -> None:
-        """End a claim: ack, reply, cleared tool and error note in one transaction; raises ClaimLost.
+        """End a claim: ack, reply, cleared tool, error note and resume handle in one transaction; raises ClaimLost.
 
         `outcome` is the message's own; its context rows were read either way and are completed. A note of an earlier
-        attempt is replaced by `note`.
+        attempt is replaced by `note`. `kept` None leaves the handles as they are.
         """
         top_seq = self._read_top_seq() if reply is not None else 0
         message_id = work.message.message_id
@@ -118,6 +121,28 @@ class ContainerFiles:
             outbound.drop_state(db, outbound.ERROR_KEY + message_id)
             if note is not None:
                 outbound.put_note(db, message_id, note, now_ms)
+            if kept is not None:
+                resume.put_handles(db, kept, now_ms)
+
+    def resume_handles(self, provider: str, now_ms: int) -> ResumeHandles:
+        """Return the handles that the session goes on with."""
+        with self._writing() as db:
+            return resume.read_handles(db, provider, now_ms)
+
+    def keep_resume(self, kept: KeptResume, now_ms: int) -> None:
+        """Store handles in place of the ones before."""
+        with self._writing() as db:
+            resume.put_handles(db, kept, now_ms)
+
+    def clear_session(self, provider: str, if_still: str) -> bool:
+        """Forget the conversation if the stored handle is still this one; whether it was."""
+        with self._writing() as db:
+            return resume.clear_session(db, provider, if_still)
+
+    def clear_anchor(self, provider: str, if_still: str) -> bool:
+        """Forget the place in the conversation if the stored one is still this one; whether it was."""
+        with self._writing() as db:
+            return resume.clear_anchor(db, provider, if_still)
 
     def send(self, reply: Reply, now_ms: int) -> None:
         """Write an extra reply that settles nothing."""

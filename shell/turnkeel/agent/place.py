@@ -1,15 +1,18 @@
 """Where is this agent's session folder, and which incarnation is it?"""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from turnkeel.agent.errors import NoSession
-from turnkeel_core import OutputPolicy
+from turnkeel_core import OutputPolicy, ResumePolicy
 
 SESSION_DIR = "TURNKEEL_SESSION_DIR"
 INCARNATION = "TURNKEEL_INCARNATION"
 OUTPUT_LIMIT = "TURNKEEL_OUTPUT_LIMIT"
 ATTACHMENT_LIMIT = "TURNKEEL_ATTACHMENT_LIMIT"
+RESUME_PATTERNS = "TURNKEEL_RESUME_PATTERNS"
 _MOUNTED_AT = Path("/workspace")
 
 
@@ -42,6 +45,21 @@ def read_limits(environment: Mapping[str, str]) -> OutputPolicy:
         output_limit_bytes=usual.output_limit_bytes if not text else text,
         attachment_limit_bytes=usual.attachment_limit_bytes if attachments is None else attachments,
     )
+
+
+def read_resume_policy(environment: Mapping[str, str]) -> ResumePolicy:
+    """Return what means a lost conversation, as the host said; the usual patterns where it said nothing.
+
+    Raises NoSession for what is no such setting.
+    """
+    if not (text := environment.get(RESUME_PATTERNS)):
+        return ResumePolicy()
+    try:
+        said: object = json.loads(text)
+        fields = cast("dict[str, list[str]]", said) if isinstance(said, dict) else {}
+        return ResumePolicy(**{name: tuple(patterns) for name, patterns in fields.items()})
+    except (ValueError, TypeError) as error:
+        raise NoSession(f"{RESUME_PATTERNS} cannot be used: {error}: it is the host's to set") from error
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

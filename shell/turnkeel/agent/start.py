@@ -1,7 +1,7 @@
 """Can the program be started, and if not, whose fault is it?"""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -14,11 +14,18 @@ class CannotStart(Exception):
         self.exit_code = exit_code
 
 
-def start_program(argv: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start the program in its own process group with three pipes; raises CannotStart."""
+def start_program(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the program in its own process group with three pipes, in our environment if none is given.
+
+    Raises CannotStart.
+    """
     pipe = subprocess.PIPE
     try:
-        return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder, process_group=0)
+        return subprocess.Popen(
+            argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder, process_group=0, env=environment
+        )
     except FileNotFoundError as error:
         if not folder.is_dir():
             raise CannotStart("no_folder", 1, f"the folder {folder} is gone") from error

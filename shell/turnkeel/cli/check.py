@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 
 from turnkeel.cli.errors import FAILED
 from turnkeel.cli.hiding import learn
+from turnkeel.cli.mounts import decider_of, list_problems
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.place import data_dir_of
 from turnkeel.cli.reading import Reading, open_reading
@@ -44,7 +45,12 @@ def check(data: Path | None = None, *, config: Path | None = None, explain: bool
     unread = learn(settings)
     zone_name, _ = resolve_zone(settings, os.environ)
     found = _data_findings(data)
-    findings = (*_agent_findings(settings), *_secret_findings(unread), *found.findings)
+    findings = (
+        *_agent_findings(settings),
+        *_secret_findings(unread),
+        *_mount_findings(settings, data),
+        *found.findings,
+    )
     if json:
         lines = [asdict(line) for line in explain_config(settings, config)] if explain else None
         print_json(_document(config, zone_name, found, findings, lines))
@@ -64,6 +70,13 @@ def _agent_findings(settings: HostConfig) -> tuple[Finding, ...]:
 
 def _secret_findings(unread: tuple[str, ...]) -> tuple[Finding, ...]:
     return tuple(Finding(subject="secret file", problem=f"{text}: what is in it cannot be hidden") for text in unread)
+
+
+def _mount_findings(settings: HostConfig, data: Path | None) -> tuple[Finding, ...]:
+    if settings.container is None:
+        return ()
+    problems = list_problems(settings.container, decider_of(settings.container, data))
+    return tuple(Finding(subject="mount allow-list", problem=problem) for problem in problems)
 
 
 def _data_findings(option: Path | None) -> DataFindings:

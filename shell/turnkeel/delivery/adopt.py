@@ -5,7 +5,7 @@ Each is a turn from the moment it is due, so that it can be stopped, traced, and
 
 from turnkeel.delivery.address import LOCAL
 from turnkeel.delivery.evidence import Seen
-from turnkeel.delivery.ports import DeliveryPorts
+from turnkeel.delivery.gather import Gathered
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.records import NewMessage
@@ -14,21 +14,20 @@ from turnkeel_adapters.wire import dumps
 from turnkeel_core import AcceptSnapshot, MessageIdentity, TurnPolicy, accept_turn
 
 
-def adopt(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, known: set[str], policy: TurnPolicy) -> set[str]:
-    """Accept those that are due and new; the ids that need not be asked about again. SessionFault.
+def adopt(work: LifecycleWork, seen: Seen, fresh: tuple[str, ...], gathered: Gathered, policy: TurnPolicy) -> None:
+    """Accept the `fresh` ones.
 
-    `known` are those of the look before. A message that no turn can be (over the limit, or under the id of another
-    session's turn) stays the session's own business.
+    A message that no turn can be (over the limit, or under the id of another session's turn) stays the session's own
+    business.
     """
-    fresh = new_ids(seen, known)
-    if fresh:
-        mail = ports.sessions.mail(seen.session)
-        routing = mail.routing()
-        for message_id in fresh:
-            if work.tables.turns.get(message_id) is None:
-                stored = mail.stored(message_id)
-                if stored is not None:
-                    _accept(work, seen, incoming_of(stored.message, routing), policy)
+    for message_id in fresh:
+        stored = gathered.stored.get(message_id)
+        if stored is not None and work.tables.turns.get(message_id) is None:
+            _accept(work, seen, incoming_of(stored.message, gathered.routing), policy)
+
+
+def known_ids(seen: Seen, known: set[str], fresh: tuple[str, ...]) -> set[str]:
+    """The messages that need not be asked about again, of those that are still open."""
     return known & {message.message_id for message in seen.reading.messages} | set(fresh)
 
 

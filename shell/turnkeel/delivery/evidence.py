@@ -1,5 +1,6 @@
 """What do the files of a session say about each of its turns, and what is decided on that?"""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from attrs import frozen
@@ -7,6 +8,7 @@ from attrs import frozen
 from turnkeel.delivery.ports import DeliveryPorts
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.records import SessionReading
+from turnkeel_adapters.sessions.taking import StoredMessage
 from turnkeel_core import (
     RecoverySnapshot,
     SessionFacts,
@@ -80,25 +82,38 @@ def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
     )
 
 
-def decide_turns(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, policy: TurnPolicy) -> Decided:
-    """Ask about every open turn of the session until nothing new comes of it. SessionFault."""
+def decide_turns(
+    work: LifecycleWork,
+    ports: DeliveryPorts,
+    seen: Seen,
+    stored: Mapping[str, StoredMessage | None],
+    policy: TurnPolicy,
+) -> Decided:
+    """Ask about every open turn of the session until nothing new comes of it.
+
+    `stored` are the rows that are not among the open ones; a turn with neither was not seen, and waits.
+    """
+    rows = {message.message_id: None for message in seen.reading.messages} | dict(stored)
     owed: list[WriteInbound | WithdrawInbound] = []
     changed, flips = False, list[int]()
     ids = [turn.turn_id for turn in work.tables.turns.open_of(seen.session)]
     ids += [turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == seen.session]
-    for turn_id in dict.fromkeys(ids):
-        one = _decide_turn(work, ports, seen, turn_id, policy)
+    for turn_id in dict.fromkeys(turn_id for turn_id in ids if turn_id in rows):
+        row = rows[turn_id]
+        one = _decide_turn(work, ports, seen, turn_id, None if row is None else row.status, policy)
         owed += one.owed
         changed = changed or one.changed
         flips += [] if one.next_look_at_ms is None else [one.next_look_at_ms]
     return Decided(owed=tuple(owed), changed=changed, next_look_at_ms=min(flips, default=None))
 
 
-def _decide_turn(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, turn_id: str, policy: TurnPolicy) -> Decided:
+def _decide_turn(
+    work: LifecycleWork, ports: DeliveryPorts, seen: Seen, turn_id: str, stored: str | None, policy: TurnPolicy
+) -> Decided:
     turn = work.tables.turns.get(turn_id)
     if turn is None or not turn.in_session:
         return Decided()
-    facts, changed = facts_of(seen, turn, _stored(ports, seen, turn_id)), False
+    facts, changed = facts_of(seen, turn, stored), False
     for _ in range(_STEPS):
         at = work.turn(turn_id, seen.now_ms, session=facts)
         if at is None:
@@ -115,14 +130,6 @@ def _decide_turn(work: LifecycleWork, ports: DeliveryPorts, seen: Seen, turn_id:
         work.apply(done, seen.now_ms, because=_incarnation(seen))
         changed = True
     raise AssertionError(f"turn {turn_id} changed {_STEPS} times in one look")
-
-
-def _stored(ports: DeliveryPorts, seen: Seen, turn_id: str) -> str | None:
-    """The status of a row that is not among the open ones; an index lookup, and only for turns that are open."""
-    if any(message.message_id == turn_id for message in seen.reading.messages):
-        return None
-    stored = ports.sessions.mail(seen.session).stored(turn_id)
-    return None if stored is None else stored.status
 
 
 def _incarnation(seen: Seen) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from turnkeel.delivery.adopt import adopt, new_ids
+from turnkeel.delivery.adopt import adopt, known_ids, new_ids
 from turnkeel.delivery.evidence import LastContainer, Seen, decide_turns
+from turnkeel.delivery.gather import gather
 from turnkeel.delivery.join import join_stored, withdraw
 from turnkeel.delivery.marks import marks_of, marks_of_stopped, set_marks
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
@@ -75,18 +76,20 @@ class Follower:
         if not due and self._is_quiet(session, known, seen):
             known.upto = upto
             return Followed(busy=more, next_look_at_ms=now_ms if more else None)
+        fresh = new_ids(seen, known.turns)
+        gathered = gather(ports, seen, due, fresh)
         with ports.lifecycle.transaction() as work:
-            turns = adopt(work, ports, seen, known.turns, self._policies.settle.turn)
-            taken = take(work, ports, seen, due, self._policies.settle)
+            adopt(work, seen, fresh, gathered, self._policies.settle.turn)
+            queued = take(work, ports, seen, gathered, self._policies.settle)
             stopped = marks_of_stopped(work, session)  # once its row is withdrawn nobody looks for a turn's replies
-            decided = decide_turns(work, ports, seen, self._policies.settle.turn)
+            decided = decide_turns(work, ports, seen, gathered.stored, self._policies.settle.turn)
             aborted = tuple(turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == session)
             marks = (*stopped, *marks_of(work, session, due))
-        known.turns, known.upto = turns, upto
+        known.turns, known.upto = known_ids(seen, known.turns, fresh), upto
         known.later = {row.rowid: row.due_at_ms or now_ms for row in later}
         self._carry_out(session, decided.owed, now_ms)
         set_marks(ports, session, marks, now_ms)
-        if taken.queued or decided.changed:
+        if queued or decided.changed:
             self._poke()
         soon_ms = now_ms if more or decided.owed else None
         next_ms = earliest(soon_ms, decided.next_look_at_ms, *known.later.values())

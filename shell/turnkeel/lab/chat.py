@@ -53,6 +53,7 @@ class Call:
     turn_id: str | None
     part: int
     text: str
+    attachments: int = 0
     tries: int = 1
     trouble: Trouble = "none"
     again: bool = False
@@ -231,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _call(number: int, key: str, body: dict[str, object], tries: int) -> Call:
-    turn_id, part = body["turn_id"], body["part"]
+    turn_id, part, attachments = body["turn_id"], body["part"], body.get("attachments")
     return Call(
         number=number,
         at_ms=time.time_ns() // 1_000_000,
@@ -240,5 +241,6 @@ def _call(number: int, key: str, body: dict[str, object], tries: int) -> Call:
         turn_id=turn_id if isinstance(turn_id, str) else None,
         part=part if isinstance(part, int) else 0,
         text=str(body["text"]),
+        attachments=len(cast("list[object]", attachments)) if isinstance(attachments, list) else 0,
         tries=tries,
     )

@@ -1,4 +1,4 @@
-"""The host of the demo's second part, in a process of its own, so that it can be killed: `chat_host DATA KEYED KEYLESS`."""
+"""Which host can the demo kill? One in a process of its own: `chat_host DATA KEYED KEYLESS`, two URLs of chats."""
 
 import asyncio
 import signal

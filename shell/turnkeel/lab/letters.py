@@ -57,7 +57,10 @@ GROUP: Final = "chat"
 
 
 class Plot:
-    """How a chat behaves, as the letters tell it; it hangs up at once on the connections `slammed`, which `told` hears."""
+    """How a chat behaves, as the letters tell it.
+
+    It hangs up unread on the connections `slammed`, counted from 1, and `told` hears of it.
+    """
 
     def __init__(self, slammed: frozenset[int], told: Callable[[], None]) -> None:
         self._slammed = slammed

@@ -39,9 +39,9 @@ _SHORT: Final[dict[Trouble, str]] = {
 
 
 def play_letters(data: Path, *, plain: bool, notes: tuple[str, ...] = ()) -> bool:
-    """Send messages whose answers go through failing chats, and kill their hosts meanwhile; `notes` are told at the end.
+    """Send messages whose answers go through failing chats, and kill their hosts meanwhile.
 
-    True if every one of them is delivered, visibly failed or held for a person, and none was shown twice. An
+    `notes` are told at the end. True if every one of them is delivered, visibly failed or held for a person, and none was shown twice. An
     interrupted one raises KeyboardInterrupt, with nothing left running.
     """
     print(

@@ -1,7 +1,7 @@
 """The agents of the trial with killed hosts; a session's name says which one it has.
 
-`exec…`: any program under `agent exec`. `runner…`: a runner of the contract without the kit, which answers first and says
-its last word in a transaction of its own. Any other: an agent on the kit, which works for up to WORK_MS milliseconds.
+`exec…`: any program under `agent exec`. `runner…`: a runner of the contract without the kit, which answers first and
+says its last word in a transaction of its own. Any other: an agent on the kit. All but `exec` work for up to WORK_MS.
 """
 
 import json
@@ -21,7 +21,7 @@ WORK_S = int(os.environ.get("WORK_MS", "0")) / 1000
 DUE = "SELECT id, content FROM messages_in WHERE status = 'pending' AND trigger = 1 ORDER BY seq DESC LIMIT 10"
 ACK = "INSERT OR REPLACE INTO processing_ack VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 REPLY = (
-    "INSERT INTO messages_out (id, seq, in_reply_to, timestamp, kind, content) SELECT 'out-' || lower(hex(randomblob(8))), "
+    "INSERT INTO messages_out (id, seq, in_reply_to, timestamp, kind, content) SELECT 'out-' || hex(randomblob(8)), "
     "coalesce(max(seq), -1) + 2, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'chat', ? FROM messages_out"
 )
 
@@ -32,6 +32,10 @@ def kit():
             time.sleep(random.random() * WORK_S)
             if message.text.startswith("refuse"):
                 agent.fail(message, "refused", "I will not do that")
+            elif message.text.startswith("file"):
+                made = Path(agent.folder / "made.txt")
+                made.write_text(message.text)
+                agent.reply(message, f"echo {message.text}", attachments=[made])
             else:
                 agent.reply(message, f"echo {message.text}")
 

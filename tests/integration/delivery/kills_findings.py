@@ -153,9 +153,13 @@ def _shown(trial, seen, found):
         if row["status"] == "delivered" and row["channel"] != "local":
             whole = parts[row_id] == set(range(row["parts"]))
             found.require(whole, f"{row_id}: delivered, but people saw parts {parts[row_id]} of {row['parts']}")
+    with_files = [call for call in seen.calls if call.text.startswith("echo file") and call.part == 0]
+    bare = [call.key for call in with_files if not call.attachments]
+    found.require(not bare, f"sent without its file: {bare}")
     strangers = {call.row_id for call in seen.calls} - seen.rows.keys()
     found.require(not strangers, f"the chat got rows that nobody has: {strangers}")
     found.figures |= {"calls": len(seen.calls), "shown": len(per_key), "rows": len(seen.rows)}
+    found.figures["with files"] = len(with_files)
     found.figures["troubles"] = dict(Counter(call.trouble for call in seen.calls))
 
 
@@ -188,12 +192,15 @@ def _calls(seen, found):
 def _aborts(trial, seen, found):
     for turn_id, rows in seen.ended.items():
         found.wrong.append(f"{turn_id}: {rows} were claimed after the abort")
+    after = 0
     for stop in trial.ledger.stops:
         for turn_id in stop.turn_ids:
+            after += sum(call.turn_id == turn_id and call.at_ms > stop.back_at_ms for call in seen.calls)
             found.require(seen.turns[turn_id]["status"] == "aborted", f"{turn_id} was stopped: {seen.turns[turn_id]}")
             # What had been claimed before may still arrive, within the time of one call.
             late = [c for c in seen.calls if c.turn_id == turn_id and c.at_ms > stop.back_at_ms + 1_000]
             found.require(not late, f"{turn_id}: called long after it was stopped: {late}")
+    found.figures["calls claimed before a stop and read after it"] = after
     found.figures["stopped"] = sum(len(stop.turn_ids) for stop in trial.ledger.stops)
     marks = [turn for turn in seen.turns.values() if turn["status"] == "aborted"]
     found.figures["stop commands"] = sum(bool(turn["commands_abort"]) for turn in seen.turns.values())
@@ -211,9 +218,12 @@ def _sessions(trial, seen, found):
         found.require(not left, f"{name}: still pending: {left}")
         marked = dict(trial.sql(short, "SELECT message_out_id, status FROM delivered"))
         out = trial.sql(short, "SELECT id FROM messages_out WHERE kind <> 'system'", file="outbound.db")
+        folder = trial.sessions.tree.folder(SessionName.parse(short)) / "outbox"
         for (reply_id,) in out:
             row = by_source.get(encode_parts(name, reply_id))
             wanted = "delivered" if row is not None and row["status"] == "delivered" else "failed"
+            if wanted == "delivered":
+                found.require(not (folder / reply_id).exists(), f"{name}: the files of {reply_id} are still there")
             found.require(
                 marked.get(reply_id) == wanted, f"{name}: reply {reply_id} is marked {marked.get(reply_id)}: {row}"
             )

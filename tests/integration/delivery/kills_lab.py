@@ -244,7 +244,7 @@ class Trial(HOST.Lab):
             one.wait()
 
     def kill_an_agent(self):
-        """Kill an agent on the kit or its guard; one without the kit may answer twice then, and nobody can prevent it."""
+        """Kill an agent on the kit or its guard; one without the kit may answer twice then, and no host can help it."""
         census = take_census(install_id(self.data))
         running = [found for (session, _), found in census.items() if "runner" not in session]
         found = self.rng.choice(running) if running else None
@@ -267,7 +267,8 @@ class Trial(HOST.Lab):
 
     def _note(self, session, channel, text, key, turn_id, *, new):
         ledger = self.ledger
-        earlier = [one for one in ledger.sent if key is not None and (one.key, one.session, one.channel) == (key, session, channel)]
+        name = (key, session, channel)
+        earlier = [one for one in ledger.sent if key is not None and (one.key, one.session, one.channel) == name]
         if earlier and earlier[0].turn_id != turn_id:
             ledger.wrong.append(f"{key} is {earlier[0].turn_id} and {turn_id}")
         if earlier and new:
@@ -309,7 +310,8 @@ class Writers:
         try:
             while not self._over.wait(rng.random() * 2 * self._pause_s):
                 number += 1
-                message = (rng.choice(SESSIONS), rng.choice(CHANNELS), self._text(rng, f"{who}-{number}"), f"k{who}-{number}")
+                name = f"{who}-{number}"
+                message = (rng.choice(SESSIONS), rng.choice(CHANNELS), self._text(rng, name), f"k{name}")
                 if said and rng.random() < 0.1:
                     message = rng.choice(said)
                 while not self._tell(rng, message) and not self._over.is_set():
@@ -329,4 +331,6 @@ class Writers:
             return f"refuse {name}"
         if kind < 0.1:
             return f"{name} is too long for a chat"
-        return f"{name} {'word ' * 30}" if kind < 0.25 else f"hello {name}"
+        if kind < 0.15:
+            return f"file {name}"
+        return f"{name} {'word ' * 30}" if kind < 0.3 else f"hello {name}"

@@ -1,6 +1,6 @@
-"""Somebody who sends: kills_sender.py DATA CONFIG SESSION CHANNEL FILE accepts message after message until it is killed.
+"""Somebody who sends until he is killed: kills_sender.py DATA CONFIG SESSION CHANNEL FILE.
 
-What it was told to be accepted is a line of FILE: the id and the key.
+What he was told to be accepted is a line of FILE: the id and the key.
 """
 
 import os

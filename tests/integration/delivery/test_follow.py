@@ -1,7 +1,10 @@
 """Do a session's files and its turns say the same, whoever was killed between two steps?"""
 
 import json
+import threading
+from contextlib import closing
 
+import apsw
 import pytest
 from attrs import evolve
 
@@ -14,6 +17,7 @@ from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.recover import recover_joins, stopped_sessions
 from turnkeel.delivery.stop import stop_session
 from turnkeel_adapters.channels import Capabilities, MemoryChannel, TextLimit
+from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
 from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.sessions.collection import FileSessions
@@ -46,7 +50,7 @@ class Desk:
         self.data, self.now_ms, self.number, self.poked, self.told = data, T0, 0, 0, []
         self.last = LastContainer(incarnation=1, running=True)
         self.state = HostState(data)
-        self.sessions = FileSessions(data)
+        self.sessions = FileSessions(data, busy_timeout_ms=1_500)
         self.store = StateLifecycle(self.state.database)
         self.policy = SettlePolicy(turn=TurnPolicy(no_reply_grace_ms=GRACE_MS), outbox=OutboxPolicy())
         self.channels = channels or {"chat": MemoryChannel(lambda: self.now_ms)}
@@ -516,3 +520,28 @@ def test_an_inbox_row_says_where_its_answer_goes():
     message = NewMessage(message_id="m", content="{}", channel_type="x", platform_id="y", thread_id="z")
     assert incoming_of(message) == Incoming(message=message, channel="x", chat="y", thread="z")
     assert incoming_of(evolve(message, channel_type=None)).channel == "local"
+
+
+def test_a_session_whose_files_are_locked_holds_up_no_other(desk):
+    key = desk.accept().turn_id
+    desk.look()
+    desk.reply("out-1", key)
+    reading = desk.sessions.store(S).read(desk.now_ms)
+    order = []
+
+    def look():
+        with pytest.raises(SessionFault):
+            desk.follower.follow(S, reading, desk.now_ms)
+        order.append("looked")
+
+    with closing(apsw.Connection(str(desk.sessions.store(S).folder / "inbound.db"))) as locked:
+        locked.execute("BEGIN EXCLUSIVE")
+        looking = threading.Thread(target=look)
+        looking.start()
+        assert isinstance(desk.accept(session="main/b"), Accepted)
+        order.append("accepted")
+        looking.join()
+        locked.execute("ROLLBACK")
+    assert order == ["accepted", "looked"]
+    desk.look()
+    assert desk.row_of("out-1").turn_id == key, "nothing of the look that failed is missing"
