@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from attrs import frozen
 
@@ -20,12 +20,14 @@ from turnkeel_core.senders import DENY
 
 LIMIT_BYTES: Final = 1_048_576
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_MODES: Final[dict[str, Literal["trigger", "drop"]]] = {"trigger": "trigger", "drop": "drop"}
 _CLOSED: Final = SenderPolicy(default=DENY)
 
 
 @frozen(kw_only=True)
 class SendersRead:
-    """The rules that hold, and what is wrong with the file, if so: then rules are stricter than it says."""
+    """The rules that hold, and what is wrong with the file, if so: then they are stricter than it says, or there is
+    no file."""
 
     policy: SenderPolicy = SenderPolicy()
     problems: tuple[str, ...] = ()
@@ -40,8 +42,8 @@ class SenderFile:
         self._path = path
         self._tell = tell
         self._lock = Lock()
-        self._last: bytes | str | None = None
-        self._read = SendersRead(absent=True)
+        self._last: bytes | str | None = ""
+        self._read = SendersRead()
 
     def read(self) -> SendersRead:
         """What the file says now; never raises."""
@@ -93,7 +95,8 @@ def parse_senders(text: str) -> SendersRead:
 def _understood(found: bytes | str | None) -> SendersRead:
     match found:
         case None:
-            return SendersRead(absent=True)
+            # Whoever named a file means to have one: a slip in its name must not go unseen.
+            return SendersRead(absent=True, problems=("does not exist: everybody may start an agent",))
         case str():
             return _broken(found)
         case bytes():
@@ -131,8 +134,9 @@ def _rule(entry: object) -> SenderRule | str:
     if not isinstance(entry, dict):
         return "is missing" if entry is None else f"must be an object, not {shape(entry)}"
     table = cast("dict[str, object]", entry)
-    mode, allow = table.get("mode"), table.get("allow")
-    if mode != "trigger" and mode != "drop":
+    said, allow = table.get("mode"), table.get("allow")
+    mode = _MODES.get(said) if isinstance(said, str) else None
+    if mode is None:
         return 'mode: must be "trigger" or "drop"'
     if allow == "*":
         return SenderRule(mode=mode)

@@ -128,6 +128,6 @@ def after_turn(turn: Turn, action: TurnChange) -> Turn:
             return evolve(run, attempts_started=action.attempts_started) if ours else turn
         case AbortTurn():
             stopped = evolve(turn, status="aborted", lease=None, token=action.token)
-            return evolve(stopped, completed_at_ms=action.at_ms, reason="aborted")
+            return evolve(stopped, completed_at_ms=action.at_ms, reason=action.reason)
         case StopRun() | TooLate() | WriteInbound() | WithdrawInbound():
             return turn

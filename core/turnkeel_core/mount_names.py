@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Final
 
 _LOOK_ALIKES: Final = {
-    "a": "аαɑᴀ", "b": "вβʙ", "c": "сϲᴄ", "d": "ԁđᴅ", "e": "еεҽᴇ", "f": "ƒ", "g": "ɡɢց", "h": "һнհħʜ", "i": "іιıɩɪ", "j": "јȷᴊ",
-    "k": "кκᴋ", "l": "ӏłʟ", "m": "мμᴍ", "n": "ηոɴ", "o": "оοօøσᴏ", "p": "рρᴘ", "q": "ԛզ", "r": "гʀ", "s": "ѕꜱ", "t": "тτŧᴛ",
-    "u": "υսᴜ", "v": "ѵνᴠ", "w": "ԝωᴡ", "x": "хχ", "y": "уγʏ", "z": "ζᴢ", ".": "。·‧∙٠۰܁ꓸ", "/": "∕⁄⧸", "-": "‐‒–—―−",
+    "a": "аαɑᴀ", "b": "вβʙ", "c": "сϲᴄ", "d": "ԁđᴅ", "e": "еεҽᴇ", "f": "ƒ", "g": "ɡɢց", "h": "һнհħʜ", "i": "іιıɩɪ",
+    "j": "јȷᴊ", "k": "кκᴋ", "l": "ӏłʟ", "m": "мμᴍ", "n": "ηոɴ", "o": "оοօøσᴏ", "p": "рρᴘ", "q": "ԛզ", "r": "гʀ",
+    "s": "ѕꜱ", "t": "тτŧᴛ", "u": "υսᴜ", "v": "ѵνᴠ", "w": "ԝωᴡ", "x": "хχ", "y": "уγʏ", "z": "ζᴢ",
+    ".": "。·‧∙٠۰܁ꓸ", "/": "∕⁄⧸", "-": "‐‒–—―−",
 }  # fmt: skip
 _UNSEEN: Final = ("Cc", "Cf", "Mn", "Me")
 _BLANK_LETTERS: Final = "\u115f\u1160\u3164\u034f"
@@ -38,7 +39,7 @@ def find_blocked(path: str, patterns: tuple[str, ...]) -> str | None:
 
 
 def is_plain_text(text: str) -> bool:
-    """Can it stand in an argument and in a log line? Without control characters, line ends, and bytes that are no text."""
+    """Can it stand in an argument and a log line? Without control characters, line ends, and bytes that are no text."""
     return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text)
 
 

@@ -3,13 +3,13 @@
 from typing import Final
 
 from attrs import Attribute, field, frozen
-from attrs.validators import and_, deep_iterable, ge, instance_of, min_len
+from attrs.validators import ge, instance_of
 
 BLOCKED: Final = (
-    ".ssh", ".gnupg", ".gpg", ".aws", ".azure", ".gcloud", ".kube", ".docker", "credentials", ".env", ".netrc", ".npmrc",
-    ".pypirc", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa", "id_xmss", "private_key", ".secret", "secrets.json",
-    "token.json", ".password-store", ".keystore", ".git-crypt", ".vault-token", ".pgpass", ".my.cnf", ".config/gcloud",
-    ".config/gh/", ".config/sops", ".config/op/", ".config/nanoclaw", ".config/turnkeel", ".local/bin",
+    ".ssh", ".gnupg", ".gpg", ".aws", ".azure", ".gcloud", ".kube", ".docker", "credentials", ".env", ".netrc",
+    ".npmrc", ".pypirc", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa", "id_xmss", "private_key", ".secret",
+    "secrets.json", "token.json", ".password-store", ".keystore", ".git-crypt", ".vault-token", ".pgpass",
+    ".my.cnf", ".config/gcloud", ".config/gh/", ".config/sops", ".config/op/", ".config/nanoclaw", ".config/turnkeel", ".local/bin",
     ".local/share/keyrings", ".local/share/docker", ".local/share/containers", "docker.sock", "docker.raw.sock",
     "docker_engine", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "cri-dockerd.sock",
 )  # fmt: skip
@@ -32,18 +32,15 @@ def _why(reason: str) -> dict[str, str]:
     return {"reason": reason}
 
 
-def _holds(least: tuple[str, ...], attribute: "Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
-    missing = [one for one in least if one not in value]
-    if missing:
-        raise ValueError(f"'{attribute.name}' can only be added to: it lacks {', '.join(missing)}")
-
-
 def _texts(default: tuple[str, ...], reason: str) -> tuple[str, ...]:
     def at_least(_: object, attribute: "Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
-        _holds(default, attribute, value)
+        missing = [one for one in default if one not in value]
+        if missing:
+            raise ValueError(f"'{attribute.name}' can only be added to: it lacks {', '.join(missing)}")
+        if "" in value:
+            raise ValueError(f"'{attribute.name}' holds an empty text, which is in everything")
 
-    texts = deep_iterable(and_(instance_of(str), min_len(1)))
-    return field(default=default, validator=and_(texts, at_least), metadata=_why(reason))
+    return field(default=default, validator=at_least, metadata=_why(reason))
 
 
 @frozen(kw_only=True)

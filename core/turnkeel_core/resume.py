@@ -30,7 +30,7 @@ class ResumeSnapshot:
 
 @frozen
 class KeepResume:
-    """Nothing is cleared; if the run failed, that is a failure as any other. `pattern` is what was found all the same."""
+    """Nothing is cleared; a failed run is a failure as any other. `pattern` is what was found all the same."""
 
     because: Literal["not_failed", "not_recognised", "isolated", "nothing_resumed"]
     pattern: str | None = None

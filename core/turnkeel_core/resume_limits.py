@@ -7,8 +7,6 @@ in which it can match from one place are counted, and limited.
 import re
 from typing import Final
 
-from attrs import define
-
 ERROR_CHARS: Final = 8_192
 _MOST_CHARS: Final = 500
 # One `.*` over the longest error, and four alternatives beside it.
@@ -52,14 +50,15 @@ _PART: Final = re.compile(
 )
 
 
-@define
+_DOUBTFUL: Final = re.compile(r"\[\^?\[|--|&&|~~|\|\|")
+"""What Python may read as operations on sets one day, and warns of."""
+
+
 class _Group:
     """What is counted of one group: finished alternatives, what stands before the last item, and the last item."""
 
-    finished: int = 0
-    before: int = 1
-    last: int = 1
-    last_is_group: bool = False
+    def __init__(self) -> None:
+        self.finished, self.before, self.last, self.last_is_group = 0, 1, 1, False
 
     def add(self, ways: int, is_group: bool = False) -> None:
         self.before, self.last, self.last_is_group = self.before * self.last, ways, is_group
@@ -76,6 +75,8 @@ def pattern_problem(pattern: str) -> str | None:
     """Say what is wrong with a pattern, None if nothing is."""
     if len(pattern) > _MOST_CHARS:
         return f"is too long: write at most {_MOST_CHARS} characters"
+    if any(_is_doubtful(part) for part in _PART.finditer(pattern)):
+        return "has a set whose meaning is in doubt: write \\[ for a bracket, and no sign twice in one"
     try:
         compiled = re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
@@ -86,6 +87,11 @@ def pattern_problem(pattern: str) -> str | None:
         return "matches an empty text, and so every error"
     wide = next((error for error in PASSING_ERRORS if compiled.search(error)), None)
     return None if wide is None else f"is too wide: it would take {wide!r} for a lost conversation"
+
+
+def _is_doubtful(part: re.Match[str]) -> bool:
+    text = part[0]
+    return _DOUBTFUL.search(text) is not None if part.lastgroup == "set" else text == "["
 
 
 def _structure_problem(pattern: str) -> str | None:

@@ -7,6 +7,10 @@ change of the zone's offset means is decided here:
     both fixed, the local time is missing  fires at the first valid instant after the gap
     both fixed, the local time comes twice fires once, the first time
 
+cronsim by itself leaves out ordinary hourly runs beside a shift of half an hour (Australia/Lord_Howe, 2006-04-01 15:09
+UTC): what repeats by the instant is therefore matched within one offset at a time. A scanner that steps through local
+dates agrees within three days of every change of every zone since 1980.
+
 The one module of the core that needs cronsim; zones come in as `tzinfo` objects.
 """
 

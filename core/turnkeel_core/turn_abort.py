@@ -1,6 +1,6 @@
 """What does a stop end, and what is it too late for?"""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -12,13 +12,15 @@ from turnkeel_core.outbox_records import FailRow, OutboxRow
 from turnkeel_core.turn_records import Turn
 
 ABORTED = "turn_aborted"
+AbortReason: TypeAlias = Literal["aborted", "sender_denied"]
 
 
 @frozen(kw_only=True)
 class AbortSnapshot:
     """A stop for `sessions` (the session and those of its sub-agents), and all of their turns and rows.
 
-    `commanding_turn_id` is the turn of the message that says stop; it answers, so it is not stopped.
+    `commanding_turn_id` is the turn of the message that says stop; it answers, so it is not stopped. `reason` is kept
+    with each turn.
     """
 
     now_ms: int
@@ -26,6 +28,7 @@ class AbortSnapshot:
     turns: tuple[Turn, ...] = ()
     rows: tuple[OutboxRow, ...] = ()
     commanding_turn_id: str | None = None
+    reason: AbortReason = "aborted"
 
 
 @frozen
@@ -39,6 +42,7 @@ class AbortTurn:
     at_ms: int
     token: int
     sends_started: int
+    reason: AbortReason = "aborted"
 
 
 @frozen
@@ -96,7 +100,7 @@ def _aborted(turn: Turn, seen: AbortSnapshot) -> Verdict[AbortAction]:
     rows = [row for row in seen.rows if row.turn_id == turn.turn_id and row.status in ROW_OPEN]
     started = sum(row.status in {"sending", "unknown"} for row in rows)
     ended = (FailRow(row.row_id, seen.now_ms, "turn_aborted", ABORTED, row.attempts) for row in rows)
-    action = AbortTurn(turn.turn_id, seen.now_ms, turn.token + 1, started)
+    action = AbortTurn(turn.turn_id, seen.now_ms, turn.token + 1, started, seen.reason)
     facts = (Fact("status", turn.status), Fact("open_rows", len(rows)))
     return fires("abort", "it is open", turn.turn_id, action, *ended, facts=facts)
 

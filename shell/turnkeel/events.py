@@ -1,6 +1,6 @@
 """What does the host tell whoever watches? Records; how they look is the watcher's business."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -246,8 +246,27 @@ class FailureTold:
     chat: bool
 
 
+@frozen
+class RunInterrupted:
+    """At the start: a turn counts as running for `age_ms`, longer than a run lasts. It is told, and nothing is done."""
+
+    session: str
+    turn_id: str
+    age_ms: int
+
+
+@frozen
+class SenderDenied:
+    """A message of somebody who may not start an agent was kept as context, dropped, or stopped before its run."""
+
+    session: str
+    chat: str
+    sender: str | None
+    outcome: Literal["kept", "dropped", "stopped"]
+
+
 ReplyEvent: TypeAlias = ReplySent | SendRetry | SendDeferred | SendUnknown | ReplyHeld | SendFailed | ReplyExpired
-DeliveryEvent: TypeAlias = ReplyEvent | TurnFailed | FailureTold
+DeliveryEvent: TypeAlias = ReplyEvent | TurnFailed | FailureTold | RunInterrupted | SenderDenied
 HostEvent: TypeAlias = (
     HostStarted
     | Adopted

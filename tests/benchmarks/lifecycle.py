@@ -1,11 +1,11 @@
 """What does a durable message cost? `python tests/benchmarks/lifecycle.py [PART|all] [COUNT] [ROUNDS]`
 
 PART is accepts, cycle, files or recovery. Operations per second, median of the rounds. In each round every variant
-works on COUNT messages, one variant after the other, so that a noisy machine is noisy for all of them; the ratios are
-what counts. Every database has the journal mode of `turnkeel.db` and synchronous=FULL, read back before the first
-round: a commit is an fsync for all. (persist-queue opens its file with WAL and FULL itself, litequeue with NORMAL,
-DBOS with the rollback journal.) Competitors that are not installed are named as absent; they go into an environment of
-their own:
+works on COUNT messages, all variants a few each in a random order, so that a noisy machine is noisy for all of them;
+the ratios, medians of those of each round, are what counts. Every database has the journal mode of `turnkeel.db` and
+synchronous=FULL, read back before the first round: a commit is an fsync for all. (By itself persist-queue opens its
+file with WAL and FULL, litequeue with NORMAL, DBOS with the rollback journal.) Competitors that are not installed are
+named as absent; they go into an environment of their own:
 
     python -m venv bench && bench/bin/pip install -e . persist-queue litequeue dbos
 
@@ -22,11 +22,13 @@ recovery: one look at everything open (turns, deliveries, expiry) beside 1,000 a
 
 import atexit
 import importlib
+import random
 import shutil
 import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -82,6 +84,7 @@ from turnkeel_core import (
 )
 
 THREADS = 16
+SLICE = 4 * THREADS
 OPEN = 100
 FINISHED = (1_000, 1_000_000)
 PARTS = ("accepts", "cycle", "files", "recovery")
@@ -106,7 +109,7 @@ def accepts(count: int, rounds: int) -> None:
         table("accepts, one thread", "plain", variants, count, rounds)
         many = {"plain x16": Plain(stack).accept, "turnkeel x16": Turnkeel(stack).accept}
         many |= {f"{name} x16": one for name, one in competitors(stack, "accept", threads=True).items()}
-        many = {"plain": Plain(stack).accept} | {name: threaded(one) for name, one in many.items()}
+        many = {"plain": Plain(stack).accept} | {name: threaded(stack, one) for name, one in many.items()}
         table(f"accepts, {THREADS} threads (plain: one)", "plain", many, count, rounds)
 
 
@@ -116,34 +119,39 @@ def cycle(count: int, rounds: int) -> None:
         table("whole cycle, one message at a time", "turnkeel", variants, count // 2, rounds)
         many = {"turnkeel x16": Turnkeel(stack).cycle}
         many |= {f"{name} x16": one for name, one in competitors(stack, "cycle", threads=True).items()}
-        many = {name: threaded(one) for name, one in many.items()}
+        many = {name: threaded(stack, one) for name, one in many.items()}
         table(f"whole cycle, {THREADS} messages at once", "turnkeel x16", many, count // 2, rounds)
 
 
 def table(title: str, base: str, variants: dict[str, Variant], count: int, rounds: int) -> None:
-    """Run all variants in turn and print their median rates, beside that of `base`."""
-    taken: dict[str, list[float]] = {name: [] for name in variants}
+    """Run all variants in turn, slice by slice, and print their median rates and ratios to `base` of the same round."""
+    rates: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds + 1):  # the first warms up and does not count
-        for name, variant in variants.items():
-            begun = time.perf_counter()
-            variant(number * count, count)
-            taken[name].append(count / (time.perf_counter() - begun))
-    rates = {name: statistics.median(found[1:]) for name, found in taken.items()}
+        taken = dict.fromkeys(variants, 0.0)
+        for first in range(number * count, (number + 1) * count, SLICE):
+            # What one leaves for the disk to do, not always the same other pays for.
+            for name in random.sample(list(variants), len(variants)):
+                begun = time.perf_counter()
+                variants[name](first, min(SLICE, (number + 1) * count - first))
+                taken[name] += time.perf_counter() - begun
+        for name, seconds in taken.items():
+            rates[name].append(count / seconds)
     print(f"\n{title}: {count} a round, {rounds} rounds")
-    for name, rate in rates.items():
-        spread = f"{min(taken[name][1:]):.0f}..{max(taken[name][1:]):.0f}"
-        print(f"{name:<18}{rate:>9.0f}/s{spread:>16}{rate / rates[base]:>8.2f} x {base}")
+    for name, found in rates.items():
+        ratio = statistics.median(one / other for one, other in zip(found[1:], rates[base][1:], strict=True))
+        spread = f"{min(found[1:]):.0f}..{max(found[1:]):.0f}"
+        print(f"{name:<18}{statistics.median(found[1:]):>9.0f}/s{spread:>16}{ratio:>8.2f} x {base}")
 
 
-def threaded(variant: Variant) -> Variant:
+def threaded(stack: ExitStack, variant: Variant) -> Variant:
     """The same messages by several threads at once."""
+    pool = stack.enter_context(ThreadPoolExecutor(THREADS))
 
     def spread(first: int, count: int) -> None:
         share = -(-count // THREADS)
-        with ThreadPoolExecutor(THREADS) as pool:
-            ranges = [(begin, min(share, first + count - begin)) for begin in range(first, first + count, share)]
-            for done in [pool.submit(variant, begin, many) for begin, many in ranges]:
-                done.result()
+        ranges = [(begin, min(share, first + count - begin)) for begin in range(first, first + count, share)]
+        for done in [pool.submit(variant, begin, many) for begin, many in ranges]:
+            done.result()
 
     return spread
 
@@ -253,7 +261,7 @@ class Plain:
 
     def __init__(self, stack: ExitStack) -> None:
         self.path = folder(stack) / "plain.db"
-        self.stack = stack
+        self.stack, self.mine = stack, threading.local()
         self.open().execute(
             "CREATE TABLE message (id TEXT PRIMARY KEY, session TEXT NOT NULL, identity TEXT NOT NULL UNIQUE,"
             " accepted_at_ms INTEGER NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL) STRICT"
@@ -270,7 +278,9 @@ class Plain:
         return connection
 
     def accept(self, first: int, count: int) -> None:
-        connection = self.open()
+        if not hasattr(self.mine, "connection"):
+            self.mine.connection = self.open()
+        connection = self.mine.connection
         for number in range(first, first + count):
             values = (
                 f"turn-{number:08d}",
@@ -489,19 +499,20 @@ def session_of(number: int) -> str:
 
 def recovery(count: int, rounds: int) -> None:
     """The same open turns and rows beside few and many finished ones."""
+    looks = rounds * 20
     with ExitStack() as stack:
         stores = {f"{finished:,} finished": beside(stack, finished) for finished in FINISHED}
         taken: dict[str, list[float]] = {name: [] for name in stores}
-        for _ in range(rounds * 10):
-            for name, store in stores.items():
+        for _ in range(looks):
+            for name in random.sample(list(stores), len(stores)):
                 begun = time.perf_counter()
-                store.run(recover)
+                stores[name].run(recover)
                 taken[name].append((time.perf_counter() - begun) * 1e3)
-    print(f"\nrecovery pass over {OPEN} open turns and {OPEN} open rows, {rounds * 10} rounds")
-    least = statistics.median(taken[f"{FINISHED[0]:,} finished"])
+    print(f"\nrecovery pass over {OPEN} open turns and {OPEN} open rows, {looks} looks")
+    base, *_ = taken.values()
     for name, found in taken.items():
-        median = statistics.median(found)
-        print(f"{name:<20}{median:>8.2f} ms{min(found):>10.2f}..{max(found):.2f}{median / least:>8.2f} x the first")
+        ratio = statistics.median(one / other for one, other in zip(found, base, strict=True))
+        print(f"{name:<20}{statistics.median(found):>8.2f} ms, least {min(found):.2f} ms{ratio:>8.2f} x the first")
 
 
 def recover(work) -> None:

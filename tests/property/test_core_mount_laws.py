@@ -28,11 +28,12 @@ from turnkeel_core import (
 )
 
 POLICY = MountPolicy()
-LIST = """{"allowedRoots": [{"path": "~/projects", "allowReadWrite": true}, {"path": "~/links", "allowReadWrite": true}],
+LIST = """{"allowedRoots": [{"path": "~/projects", "allowReadWrite": true}, {"path": "~/links"}],
 "blockedPatterns": ["private"], "nonMainReadOnly": false}"""
-DENIED = ["home/.ssh", "home/projects/.ssh/deep", "home/projects/prod.env", "outside/data", "home", "home/projects/private",
-          "home/projects-evil", "home/projects/Credentials", "home/projects/docker.sock", "home/projects/a:b"]  # fmt: skip
-LOOKS_LIKE = {"a": "а", "c": "с", "e": "е", "i": "і", "o": "о", "p": "р", "s": "ѕ", "x": "х", "y": "у", "h": "һ", ".": "․"}
+DENIED = ["home/.ssh", "home/projects/.ssh/deep", "home/projects/prod.env", "outside/data", "home",
+          "home/projects/private", "home/projects-evil", "home/projects/Credentials", "home/projects/docker.sock",
+          "home/projects/a:b"]  # fmt: skip
+LOOKS_LIKE = dict(zip("aceiopsxyh.", "асеіорѕхуһ․", strict=True))
 INVISIBLE = st.sampled_from(["\u200b", "\u200d", "\ufeff", "\u00ad", "\u2060", "\ufe0f", "\u0301", "\u034f", "\u3164"])
 
 
@@ -57,7 +58,11 @@ def spellings(draw: st.DrawFn, name: st.SearchStrategy[str]) -> tuple[str, str]:
     return plain, unicodedata.normalize(form, text)
 
 
-@given(pair=spellings(st.sampled_from(POLICY.blocked)), before=st.sampled_from(["", "x", "my-"]), after=st.sampled_from(["", "/a"]))
+@given(
+    pair=spellings(st.sampled_from(POLICY.blocked)),
+    before=st.sampled_from(["", "x", "my-"]),
+    after=st.sampled_from(["", "/a"]),
+)
 def test_a_blocked_name_is_found_however_it_is_written(pair: tuple[str, str], before: str, after: str) -> None:
     plain, written = pair
     before = "" if "/" in plain else before
@@ -79,7 +84,8 @@ def build(root: Path) -> None:
         (root / file).touch()
 
 
-WAYS = st.lists(st.sampled_from(["link", "relative link", "link to the folder", "dot", "slashes", "up and down", "tail"]), max_size=5)
+EACH_WAY = ["link", "relative link", "link to the folder", "dot", "slashes", "up and down", "tail"]
+WAYS = st.lists(st.sampled_from(EACH_WAY), max_size=5)
 
 
 def lead(root: Path, path: str, ways: list[str]) -> str:
@@ -115,7 +121,7 @@ def decided(root: Path, host: str) -> AllowMount | RejectMount:
     return decide_mount(MountSnapshot(now_ms=0, group="main", host=host, container="x", seen=seen, allowed=allowed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(target=st.sampled_from(DENIED), ways=WAYS)
 def test_no_way_leads_to_what_is_denied(target: str, ways: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="tree") as folder:
@@ -125,10 +131,12 @@ def test_no_way_leads_to_what_is_denied(target: str, ways: list[str]) -> None:
         assert os.path.realpath(path) == str(root / target)
         action = decided(root, path)
         assert isinstance(action, RejectMount)
-        assert action.code in ("blocked_pattern", "outside_roots", "unsafe_host_path")
+        # `file/` in a link is no file to the system, though it is one to `realpath`.
+        nowhere = {"host_missing"} if (root / target).is_file() else set()
+        assert action.code in {"blocked_pattern", "outside_roots", "unsafe_host_path"} | nowhere
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(ways=WAYS)
 def test_every_way_leads_to_what_is_allowed_and_its_real_path_is_mounted(ways: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="tree") as folder:
@@ -139,7 +147,7 @@ def test_every_way_leads_to_what_is_allowed_and_its_real_path_is_mounted(ways: l
         assert action.host == str(root / "home/projects/app")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pair=spellings(st.sampled_from([".ssh", ".env", "credentials", "id_rsa", "docker.sock", "private"])), ways=WAYS)
 def test_a_folder_with_a_disguised_name_stays_denied(pair: tuple[str, str], ways: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="tree") as folder:
@@ -159,7 +167,8 @@ def seen_at(path: str) -> PathSeen:
 
 
 ROOTS = st.lists(
-    st.builds(AllowedRoot, written=st.just("r"), seen=PATHS.map(seen_at) | st.none(), read_write=st.booleans()), max_size=3
+    st.builds(AllowedRoot, written=st.just("r"), seen=PATHS.map(seen_at) | st.none(), read_write=st.booleans()),
+    max_size=3,
 )
 SNAPSHOTS = st.builds(
     lambda path, roots, blocked, readonly: MountSnapshot(
@@ -178,7 +187,9 @@ SNAPSHOTS = st.builds(
 
 
 @given(seen=SNAPSHOTS, path=PATHS, blocked=NAMES, kind=st.sampled_from(["own", "writable", "blocked", "strict root"]))
-def test_what_is_added_to_the_rules_only_ever_takes_away(seen: MountSnapshot, path: str, blocked: str, kind: str) -> None:
+def test_what_is_added_to_the_rules_only_ever_takes_away(
+    seen: MountSnapshot, path: str, blocked: str, kind: str
+) -> None:
     allowed = seen.allowed
     assert allowed is not None
     match kind:
@@ -189,7 +200,8 @@ def test_what_is_added_to_the_rules_only_ever_takes_away(seen: MountSnapshot, pa
         case "blocked":
             stricter = evolve(seen, allowed=evolve(allowed, blocked=(*allowed.blocked, blocked)))
         case _:
-            within = [root for root in allowed.roots if root.seen is not None and f"{path}/".startswith(f"{root.seen.place.path}/")]
+            places = [root.seen.place.path for root in allowed.roots if root.seen is not None]
+            within = [place for place in places if f"{path}/".startswith(f"{place}/")]
             more = (AllowedRoot(written="s", seen=seen_at(path)),) if within else ()
             stricter = evolve(seen, allowed=evolve(allowed, roots=(*allowed.roots, *more)))
     before, after = decide_mount(seen), decide_mount(stricter)
@@ -206,7 +218,8 @@ def test_no_plan_allows_what_one_decision_refuses_nor_what_an_agent_could_exchan
     actions = plan_mounts(MountsSnapshot(now_ms=0, mounts=tuple(mounts), others=tuple(others)))
     assert len(actions) == len(mounts)
     kept = [action for action in actions if isinstance(action, AllowMount)]
-    written = [one.host for one in map(decide_mount, (*mounts, *others)) if isinstance(one, AllowMount) and not one.readonly]
+    alone = [decide_mount(mount) for mount in (*mounts, *others)]
+    written = [one.host for one in alone if isinstance(one, AllowMount) and not one.readonly]
     for mount, action in zip(mounts, actions, strict=True):
         if isinstance(action, AllowMount):
             assert decide_mount(mount) == action

@@ -1,9 +1,17 @@
-"""Does the schedule agree with a scanner that looks at every single minute?"""
+"""Does the schedule agree with a scanner that looks at every single minute, and with one that steps through days?
+
+Two scanners, written apart from each other and from the rules: one walks the instants and looks at the local clock, the
+other walks the local dates and asks the zone for the instants. cronsim by itself skips ordinary runs around a change in
+zones whose shift is half an hour; the rules around it must not.
+"""
 
 import calendar
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from string import ascii_letters, digits
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +46,17 @@ CHANGES = [
     ("Asia/Kolkata", "2026-07-01T00:00"),
     ("UTC", "2026-02-28T12:00"),
 ]
+
+
+class Schedule(NamedTuple):
+    text: str
+    repeats: bool
+    minutes: set
+    hours: set
+    on_day: Callable
+
+    def matches(self, local):
+        return local.minute in self.minutes and local.hour in self.hours and self.on_day(local)
 
 
 @st.composite
@@ -85,18 +104,17 @@ days_of_week = st.sampled_from(["*"] * 4).map(lambda text: (text, lambda date: T
 
 @st.composite
 def schedules(draw):
-    """A cron text, whether it repeats by the instant, and a test of local times, each written down independently."""
+    """A cron text, whether it repeats by the instant, and the local times it means, each written down independently."""
     minute, hour = draw(clock_fields(60)), draw(clock_fields(24))
     day_of_month, day_of_week = draw(days_of_month), draw(days_of_week)
     both = day_of_month[0].startswith("*") or day_of_week[0].startswith("*")
 
-    def matches(local):
-        of_month, of_week = day_of_month[1](local), day_of_week[1](local)
-        on_day = (of_month and of_week) if both else (of_month or of_week)
-        return local.minute in minute[1] and local.hour in hour[1] and on_day
+    def on_day(date):
+        of_month, of_week = day_of_month[1](date), day_of_week[1](date)
+        return (of_month and of_week) if both else (of_month or of_week)
 
     text = f"{minute[0]} {hour[0]} {day_of_month[0]} * {day_of_week[0]}"
-    return text, minute[0].startswith("*") or hour[0].startswith("*"), matches
+    return Schedule(text, minute[0].startswith("*") or hour[0].startswith("*"), minute[1], hour[1], on_day)
 
 
 @st.composite
@@ -129,10 +147,10 @@ def scan(after, zone, repeats, matches):
 
 
 def compare(schedule, moment):
-    (text, repeats, matches), (zone, after) = schedule, moment
-    answer = next_cron_run(text, zone, (after - EPOCH) // timedelta(milliseconds=1))
+    zone, after = moment
+    answer = next_cron_run(schedule.text, zone, (after - EPOCH) // timedelta(milliseconds=1))
 
-    expected = scan(after, zone, repeats, matches)
+    expected = scan(after, zone, schedule.repeats, schedule.matches)
 
     if expected is not None:
         assert answer == CronRun((expected - EPOCH) // timedelta(milliseconds=1))
@@ -152,6 +170,86 @@ def test_the_next_run_is_the_one_the_scanner_finds(schedule, moment):
 @given(schedules(), moments())
 def test_the_next_run_is_the_one_the_scanner_finds_in_very_many_cases(schedule, moment):
     compare(schedule, moment)
+
+
+@cache
+def changes_of(name):
+    """The whole seconds at which a zone's offset changes, from 1980 on, looked for in steps of five days."""
+    zone, found = ZoneInfo(name), []
+    day, end = datetime(1980, 1, 1, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC)
+    while day < end:
+        if day.astimezone(zone).utcoffset() != (day + 5 * DAY).astimezone(zone).utcoffset():
+            found.append(first_change(day, day + 5 * DAY, zone))
+        day += 5 * DAY
+    return found
+
+
+def first_change(low, high, zone):
+    """The first whole second in (low, high] with another offset than at `low`."""
+    before = low.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        middle = middle.replace(microsecond=0) if middle.replace(microsecond=0) > low else low + timedelta(seconds=1)
+        low, high = (low, middle) if middle.astimezone(zone).utcoffset() != before else (middle, high)
+    return high
+
+
+ZONES = sorted(name for name in available_timezones() if name.count("/") == 1 and not name.startswith(("Etc", "System")))
+
+
+@st.composite
+def near_changes(draw):
+    """Any zone, any change of its clocks since 1980, and an instant within three days of it."""
+    name = draw(st.sampled_from(["Australia/Lord_Howe", *ZONES]) | st.just("Australia/Lord_Howe"))
+    changes = changes_of(name) or [datetime(2026, 3, 1, tzinfo=UTC)]
+    around_ms = draw(st.integers(-3 * 86_400_000, 3 * 86_400_000) | st.sampled_from([-60_000, -1_000, -1, 0, 1, 60_000]))
+    return ZoneInfo(name), draw(st.sampled_from(changes)) + timedelta(milliseconds=around_ms)
+
+
+def step_days(schedule, zone, after, days):
+    """All firings of the local dates from two days before `after` to `days` after it, by the zone's own arithmetic."""
+    fired, first = set(), after.astimezone(zone).date() - 2 * DAY
+    for number in range(days + 3):
+        date = first + number * DAY
+        if not schedule.on_day(date):
+            continue
+        for hour in schedule.hours:
+            for minute in schedule.minutes:
+                fired |= instants_of(datetime(date.year, date.month, date.day, hour, minute), zone, schedule.repeats)
+    return sorted(fired)
+
+
+def instants_of(local, zone, repeats):
+    early, late = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if early.astimezone(zone).replace(tzinfo=None) == local:
+        return {early, late} if repeats else {early}
+    # The local time is missing: read with the offset before the gap it comes after it, with the later offset before.
+    return set() if repeats else {first_change(late - timedelta(seconds=1), early, zone)}
+
+
+def compare_days(schedule, moment):
+    zone, after = moment
+    answer = next_cron_run(schedule.text, zone, (after - EPOCH) // timedelta(milliseconds=1))
+
+    expected = next((at for at in step_days(schedule, zone, after, 4) if at > after), None)
+
+    if expected is not None and expected <= after + 3 * DAY:
+        assert answer == CronRun((expected - EPOCH) // timedelta(milliseconds=1))
+    elif isinstance(answer, CronRun):
+        assert EPOCH + timedelta(milliseconds=answer.at_ms) > after + 3 * DAY
+
+
+@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(schedules(), near_changes())
+def test_around_every_change_of_the_clocks_the_next_run_is_the_one_found_by_stepping_through_days(schedule, moment):
+    compare_days(schedule, moment)
+
+
+@pytest.mark.long
+@settings(max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(schedules(), near_changes())
+def test_the_same_in_very_many_cases(schedule, moment):
+    compare_days(schedule, moment)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,7 +23,7 @@ from turnkeel_adapters.config.ingress import listen_address
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci import ContainerSettings, RuntimeLimits
 from turnkeel_adapters.secrets import known_secrets
-from turnkeel_core import RetryPolicy, SettlePolicy, StuckPolicy
+from turnkeel_core import ResumePolicy, RetryPolicy, SettlePolicy, StuckPolicy
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -97,6 +97,29 @@ def test_an_agent_as_a_list_keeps_its_words(written):
     assert (agent.speaks_contract, agent.allow_empty, agent.timeout_s, agent.output_limit_bytes) == (True, True, 9, 10)
 
 
+def test_resume_patterns_of_a_file_are_added_to_the_usual_ones(written):
+    usual = ResumePolicy()
+    resume = load_config(written('[resume]\nsession_patterns = ["^no such chat", "no conversation found"]\n')).resume
+    assert resume.session_patterns == (*usual.session_patterns, "^no such chat")
+    assert resume.anchor_patterns == usual.anchor_patterns
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('session_patterns = ["no such chat", "("]', "session_patterns: '(' is no regular expression"),
+        ('anchor_patterns = ["(a+)+b"]', "anchor_patterns: '(a+)+b' repeats a group"),
+        ('session_patterns = ["timed out|gone"]', "session_patterns: 'timed out|gone' is too wide"),
+        ("error_chars = 100000", "error_chars"),
+    ],
+)
+def test_a_resume_pattern_that_cannot_be_used_is_named(written, line, problem):
+    with pytest.raises(ConfigFault) as refused:
+        load_config(written(f"[resume]\n{line}\n"))
+    [said] = refused.value.problems
+    assert said.startswith("resume") and problem in said
+
+
 def test_names_to_pass_on_are_added_to_the_harmless_ones(written):
     agent = load_config(written('[agent]\npass_environment = ["API_KEY", "PATH", "AWS_*"]')).agent
     assert agent.pass_environment == (*DEFAULT_ALLOW, "API_KEY", "AWS_*")
@@ -160,7 +183,8 @@ def test_the_examples_of_the_readme_are_right(written):
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     examples = [part.split("```", 1)[0] for part in text.split("```toml\n")[1:]]
     found = [load_config(written(example)).container for example in examples if "[container]" in example]
-    assert [one.settings.image for one in found] == ["agents/plain:1", "agents/coder:1"]
+    assert [one.settings.image for one in found] == ["agents/plain:1", "agents/coder:1", "agents/coder:1"]
+    assert [mount.readonly for mount in found[2].settings.mounts] == [False, True]
     assert (found[1].of("main").network, found[1].of("team").network) == ("models", "none")
 
 

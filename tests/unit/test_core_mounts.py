@@ -119,7 +119,8 @@ def test_which_relative_targets_name_a_place_of_their_own(container, code):
 ABSOLUTE = [
     ("/", "reserved_container_path"), ("//", "reserved_container_path"), ("/.", "reserved_container_path"),
     ("/app", "reserved_container_path"), ("/app/src", "reserved_container_path"), ("//app", "reserved_container_path"),
-    ("/./app", "reserved_container_path"), ("/home", "reserved_container_path"), ("/home/node", "reserved_container_path"),
+    ("/./app", "reserved_container_path"), ("/home", "reserved_container_path"),
+    ("/home/node", "reserved_container_path"),
     ("/workspace", "reserved_container_path"), ("/workspace/group", "reserved_container_path"),
     ("/workspace/inbound.db", "reserved_container_path"), ("/workspace/extra", "reserved_container_path"),
     ("/workspace/extra/", "reserved_container_path"), ("/run/secrets", "reserved_container_path"),
@@ -166,7 +167,8 @@ def test_the_real_path_is_mounted_under_the_name_that_was_written():
 
 
 SPELLINGS = [
-    ".ssh", ".SSH", ".Ssh", "．ssh", "․ssh", ".ѕѕh", ".ꜱsh", ".s\u200bsh", ".s\u0301sh", ".ſsh", "。ssh", ".ｓｓｈ", "x.ssh-old",
+    ".ssh", ".SSH", ".Ssh", "．ssh", "․ssh", ".ѕѕh", ".ꜱsh", ".s\u200bsh", ".s\u0301sh", ".ſsh", "。ssh", ".ｓｓｈ",
+    "x.ssh-old",
     ".\U0001d42c\U0001d42c\U0001d421", "．ЅЅＨ", ".s\u00adsh", ".s\ufe0fsh", "\u202e.ssh",
 ]  # fmt: skip
 
@@ -248,8 +250,8 @@ def test_below_what_an_agent_may_write_nothing_is_mounted(place):
         case "after":
             assert codes(plan(below, WRITES)) == ["agent_writable", "ok"]
         case _:
-            assert codes(plan(below, others=(evolve(WRITES, group="team", allowed=allow("/srv:rw", non_main_read_only=False)),))
-                         ) == ["agent_writable"]  # fmt: skip
+            writes = evolve(WRITES, group="team", allowed=allow("/srv:rw", non_main_read_only=False))
+            assert codes(plan(below, others=(writes,))) == ["agent_writable"]
 
 
 def test_the_same_folder_may_be_written_by_several():

@@ -38,6 +38,7 @@ ANSWERED = [
         {"previous_wall_ms": 0, "previous_mono_ms": 0, "now_ms": 9_000, "now_mono_ms": 1_000},
         [{"type": "GiveGrace", "resumed_at_ms": 9_000, "gap_ms": 8_000}],
     ),
+    ("plan_requeue", {"now_ms": 0}, []),
     ("plan_starts", {"now_ms": 0, "waiting": ["s"]}, [{"type": "StartNow", "session": "s"}]),
     (
         "plan_sweep",
@@ -104,6 +105,13 @@ ASKED = {
         now_ms=NOW, row_id="r2", row=ROW, channel=core.ChannelFacts(channel="c")
     ),
     "decide_lease": core.LeaseSnapshot(now_ms=NOW, asker="host"),
+    "find_interrupted": core.InterruptedSnapshot(
+        now_ms=NOW,
+        dispatched=(core.Dispatched(key=core.MessageKey("c", "m"), sent_at_ms=1, started_at_ms=1),),
+    ),
+    "decide_sender": core.SenderSnapshot(now_ms=NOW, chat="c", sender="ann"),
+    "should_clear_resume": core.ResumeSnapshot(now_ms=NOW, error="session expired", session="s", anchor="a"),
+    "decide_trigger": core.TriggerSnapshot(now_ms=NOW, chat="c", trigger="@Andy"),
 }
 
 

@@ -234,11 +234,13 @@ def test_every_setting_says_why_its_default_is_what_it_is(record):
 
 
 MOUNTS = [
-    ("read-only", AllowMount("/a", "/workspace/extra/a", True, ""), "type=bind,source=/a,target=/workspace/extra/a,readonly"),
+    ("read-only", AllowMount("/a", "/workspace/extra/a", True, ""),
+     "type=bind,source=/a,target=/workspace/extra/a,readonly"),
     ("for writing", AllowMount("/a", "/workspace/extra/a", False, ""), "type=bind,source=/a,target=/workspace/extra/a"),
     ("a comma opens no option", AllowMount("/a,readonly=0", "/opt/a,b", True, ""),
      'type=bind,"source=/a,readonly=0","target=/opt/a,b",readonly'),
-    ("a quotation mark neither", AllowMount('/a"b', "/opt/a", True, ""), 'type=bind,"source=/a""b",target=/opt/a,readonly'),
+    ("a quotation mark neither", AllowMount('/a"b', "/opt/a", True, ""),
+     'type=bind,"source=/a""b",target=/opt/a,readonly'),
 ]  # fmt: skip
 
 

@@ -47,6 +47,15 @@ def _policy(cls):
 
 for policy in (cls for cls in RECORDS if cls.__name__.endswith("Policy")):
     st.register_type_strategy(policy, _policy(policy))
+st.register_type_strategy(
+    turnkeel_core.ResumePolicy,
+    st.builds(
+        turnkeel_core.ResumePolicy,
+        session_patterns=st.lists(st.sampled_from(("^chat gone$", "no such chat: .*")), max_size=2).map(tuple),
+        anchor_patterns=st.just(()),
+        error_chars=st.integers(1, 8_192),
+    ),
+)
 resolve_types(Explanation)
 _RULES = st.lists(st.from_type(turnkeel_core.RuleTried), max_size=2).map(tuple)
 _LEAF = st.builds(Explanation, rules=_RULES, parts=st.just(()))

@@ -17,6 +17,7 @@ from turnkeel_adapters.runners.environment import DEFAULT_ALLOW, compose_environ
 from turnkeel_adapters.runners.errors import EnvironmentRefused
 from turnkeel_adapters.wire.faults import Refused, describe, shape
 from turnkeel_adapters.wire.strict import strict_converter
+from turnkeel_core import ResumePolicy
 
 EVERY_TOOL = "*"
 """In `stuck.timeout_tools`: trust the timeout that any tool declares."""
@@ -102,7 +103,19 @@ def _finished(config: HostConfig) -> HostConfig:
     if agent.command is not None:
         agent = evolve(agent, argv=tuple(shlex.split(agent.command)))
     allowed = tuple(dict.fromkeys((*DEFAULT_ALLOW, *agent.pass_environment)))
-    return evolve(config, stuck=stuck, agent=evolve(agent, pass_environment=allowed))
+    return evolve(
+        config, stuck=stuck, agent=evolve(agent, pass_environment=allowed), resume=_with_usual(config.resume)
+    )
+
+
+def _with_usual(resume: ResumePolicy) -> ResumePolicy:
+    """The patterns of a file are added to the usual ones."""
+    usual = ResumePolicy()
+    return evolve(
+        resume,
+        session_patterns=tuple(dict.fromkeys((*usual.session_patterns, *resume.session_patterns))),
+        anchor_patterns=tuple(dict.fromkeys((*usual.anchor_patterns, *resume.anchor_patterns))),
+    )
 
 
 def _meaning_problems(table: Table) -> tuple[str, ...]:

@@ -7,15 +7,18 @@ from attrs.validators import ge, optional
 
 from turnkeel_adapters.config.channels import Channels
 from turnkeel_adapters.config.ingress import IngressConfig
+from turnkeel_adapters.config.senders import SendersConfig
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci.settings import ContainerSettings, RuntimeLimits
 from turnkeel_core import (
     AdoptionPolicy,
     DeliveryPolicy,
     HostPolicy,
+    InterruptedPolicy,
     LimitPolicy,
     OutboxPolicy,
     OutputPolicy,
+    ResumePolicy,
     RetryPolicy,
     SettlePolicy,
     SpawnPolicy,
@@ -103,6 +106,7 @@ class HostConfig:
     suspend: SuspendPolicy = field(factory=SuspendPolicy)
     adoption: AdoptionPolicy = field(factory=AdoptionPolicy)
     host: HostPolicy = field(factory=HostPolicy)
+    resume: ResumePolicy = field(factory=ResumePolicy)
     agent: AgentConfig = field(factory=AgentConfig)
     container: ContainerConfig | None = field(
         default=None, metadata=_why("unset: agents run as processes of this machine; the table puts them in containers")
@@ -117,6 +121,9 @@ class HostConfig:
     ingress: IngressConfig | None = field(
         default=None, metadata=_why("unset: nothing listens; messages come by `turnkeel send`, or from programs")
     )
+
+    interrupted: InterruptedPolicy = field(factory=InterruptedPolicy)
+    senders: SendersConfig = field(factory=SendersConfig)
 
     @property
     def sweep(self) -> SweepPolicy:

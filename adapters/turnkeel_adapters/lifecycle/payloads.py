@@ -10,6 +10,7 @@ class Incoming:
     """The payload of a turn: the whole message as its inbound row will hold it, media and quoted text included.
 
     `channel`, `account`, `chat` and `thread` say where the answer goes; `chat` "" means that nobody waits elsewhere.
+    `sender` is who wrote it, None if its channel does not say; `from_me`: the owner did.
     """
 
     message: NewMessage
@@ -17,6 +18,8 @@ class Incoming:
     account: str = ""
     chat: str = ""
     thread: str | None = None
+    sender: str | None = None
+    from_me: bool = False
 
 
 @frozen(kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.mounts.records import is_whole
 from turnkeel_adapters.mounts.resolve import resolve_path
 from turnkeel_adapters.wire import WireFault, parse_json
 from turnkeel_core import AllowedRoot, MountAllowlist, PathPlace, PathSeen, fold_name
@@ -35,9 +36,9 @@ def read_allowlist(path: str, home: str, own: tuple[PathPlace, ...]) -> MountAll
         raise AllowlistUnusable(f"there is no allow-list {path}: all mounts are refused")
     real = found.place.path
     allowed = parse_allowlist(_text(path, real), lambda text: resolve_path(text, home), home)
-    relative = [root.written for root in allowed.roots if not (root.written == "~" or root.written.startswith(("/", "~/")))]
-    if relative:
-        raise AllowlistUnusable(f"the root {relative[0]!r} would count from wherever the host is started: write it whole")
+    relative = next((root.written for root in allowed.roots if not is_whole(root.written)), None)
+    if relative is not None:
+        raise AllowlistUnusable(f"the root {relative!r} would count from wherever the host is started: write it whole")
     roots = [root.seen.place for root in allowed.roots if root.seen is not None]
     holder = next((one for one in (*own, *roots) if lies_below(found.place, one)), None)
     if holder is not None or any(lies_in(found.place, one) for one in roots):

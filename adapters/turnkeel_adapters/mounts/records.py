@@ -12,8 +12,13 @@ def _why(reason: str) -> dict[str, str]:
 
 def is_whole_path(_: object, attribute: "Attribute[str]", value: str) -> None:
     """ValueError for a path that would count from wherever the host was started; the value is not repeated."""
-    if not (value.startswith(("/", "~/")) or value == "~") or "\0" in value:
+    if not is_whole(value) or "\0" in value:
         raise ValueError(f"'{attribute.name}' must be an absolute path, or begin with ~/")
+
+
+def is_whole(path: str) -> bool:
+    """Does it mean the same wherever the host is started?"""
+    return path.startswith(("/", "~/")) or path == "~"
 
 
 @frozen(kw_only=True)

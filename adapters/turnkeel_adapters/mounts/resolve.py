@@ -33,7 +33,7 @@ class _Walk:
 
     path: str = ""
     ids: list[str] = field(factory=lambda: [_identity(os.lstat("/"))])
-    links: list[PathPlace] = field(factory=list)
+    links: list[PathPlace] = field(factory=list[PathPlace])
 
     def go(self, path: str) -> PathSeen:
         ahead = path.split("/")[::-1]

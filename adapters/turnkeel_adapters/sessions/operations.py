@@ -132,7 +132,8 @@ class SessionOperations:
             settled = delivered.marked(db, tuple(place.name for place in places))
         with self._files.read_outbound() as db:
             rows = () if db is None else tuple(written_at(db, place) for place in places if place.name not in settled)
-        return Written(rows=rows, upto=places[-1].rowid, more=len(places) == limit)
+        more, first, last = len(places) == limit, places[0].name, places[-1].name
+        return Written(rows=rows, upto=places[-1].rowid, more=more, first=first, last=last)
 
     def refusal(self, reply: OutboundMessage) -> str | None:
         """Return why a reply may not be sent: over a limit, or with files that may not be taken."""

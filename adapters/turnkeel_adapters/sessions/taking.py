@@ -22,11 +22,16 @@ class WrittenRow:
 
 @frozen(kw_only=True)
 class Written:
-    """The replies without a mark in `delivered` up to the row `upto`, oldest first; `more`: there are rows after it."""
+    """The replies without a mark in `delivered` up to the row `upto`, oldest first; `more`: there are rows after it.
+
+    `first` and `last` are the names of the first and the last row that were looked at, marked or not.
+    """
 
     rows: tuple[WrittenRow, ...] = ()
     upto: int
     more: bool = False
+    first: str | None = None
+    last: str | None = None
 
 
 @frozen(kw_only=True)

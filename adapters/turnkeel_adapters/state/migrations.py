@@ -5,6 +5,9 @@ A migration is never changed once it has been released: a new one is added. `PRA
 
 from typing import Final
 
+from turnkeel_adapters.state.schema_lifecycle import LIFECYCLE
+from turnkeel_adapters.state.schema_schedules import SCHEDULES
+
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE session (
@@ -121,133 +124,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE incarnation ADD COLUMN forgiven INTEGER NOT NULL DEFAULT 0 CHECK (forgiven IN (0, 1));
     """,
-    """
-    CREATE TABLE turn (
-        turn_id TEXT PRIMARY KEY,
-        session TEXT NOT NULL,
-        accepted_at_ms INTEGER NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('accepted', 'running', 'failed_retryable', 'delivery_pending',
-            'delivered', 'failed_terminal', 'aborted')),
-        identity TEXT,
-        attempts_started INTEGER NOT NULL CHECK (attempts_started >= 0),
-        due_at_ms INTEGER,
-        token INTEGER NOT NULL CHECK (token >= 0),
-        lease_owner TEXT,
-        lease_until_at_ms INTEGER,
-        replay TEXT NOT NULL CHECK (replay IN ('allowed', 'notify_only', 'never')),
-        in_session INTEGER NOT NULL CHECK (in_session IN (0, 1)),
-        commands_abort INTEGER NOT NULL CHECK (commands_abort IN (0, 1)),
-        payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
-        ack TEXT CHECK (ack IN ('completed', 'failed')),
-        acked_at_ms INTEGER,
-        completed_at_ms INTEGER,
-        reason TEXT,
-        payload TEXT NOT NULL,
-        error TEXT,
-        uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
-        notice TEXT NOT NULL DEFAULT 'none' CHECK (notice IN ('none', 'due', 'told')),
-        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK (withdrawal IN ('none', 'due', 'done')),
-        CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
-        CHECK ((ack IS NULL) = (acked_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'aborted')) = (completed_at_ms IS NOT NULL)),
-        CHECK (completed_at_ms IS NULL OR (lease_owner IS NULL AND reason IS NOT NULL)),
-        CHECK (status <> 'failed_retryable' OR due_at_ms IS NOT NULL)
-    ) STRICT;
-    CREATE INDEX dead_message ON dead (session, message_id);
-    CREATE INDEX turn_open ON turn (session, accepted_at_ms, turn_id) WHERE completed_at_ms IS NULL;
-    CREATE INDEX turn_ended_session ON turn (session, completed_at_ms, turn_id) WHERE completed_at_ms IS NOT NULL;
-    CREATE INDEX turn_session ON turn (session, accepted_at_ms, turn_id);
-    CREATE INDEX turn_ended ON turn (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
-    CREATE INDEX turn_notice ON turn (completed_at_ms, turn_id) WHERE notice = 'due';
-    CREATE INDEX turn_withdrawal ON turn (turn_id) WHERE withdrawal = 'due';
-
-    CREATE TABLE identity (
-        identity TEXT PRIMARY KEY,
-        turn_id TEXT NOT NULL,
-        settled_at_ms INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX identity_settled ON identity (settled_at_ms) WHERE settled_at_ms IS NOT NULL;
-
-    CREATE TABLE outbox (
-        row_id TEXT PRIMARY KEY,
-        kind TEXT NOT NULL CHECK (kind IN ('tool', 'block', 'final')),
-        channel TEXT NOT NULL,
-        lane TEXT NOT NULL,
-        ordinal INTEGER NOT NULL,
-        queued_at_ms INTEGER NOT NULL,
-        idempotency_key TEXT NOT NULL,
-        turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
-        source TEXT,
-        status TEXT NOT NULL CHECK (status IN ('queued', 'sending', 'failed_retryable', 'unknown', 'delivered',
-            'failed_terminal', 'expired')),
-        attempts INTEGER NOT NULL CHECK (attempts >= 0),
-        due_at_ms INTEGER,
-        last_attempt_at_ms INTEGER,
-        send_started_at_ms INTEGER,
-        deferred_since_at_ms INTEGER,
-        completed_at_ms INTEGER,
-        parts INTEGER NOT NULL CHECK (parts >= 0),
-        parts_proven INTEGER NOT NULL CHECK (parts_proven BETWEEN 0 AND parts),
-        payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
-        token INTEGER NOT NULL CHECK (token >= 0),
-        lease_owner TEXT,
-        lease_until_at_ms INTEGER,
-        reason TEXT,
-        last_error TEXT,
-        session TEXT NOT NULL,
-        payload TEXT NOT NULL,
-        CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'expired')) = (completed_at_ms IS NOT NULL)),
-        CHECK (status <> 'sending' OR lease_owner IS NOT NULL),
-        CHECK (status <> 'delivered' OR parts_proven = parts),
-        CHECK (status NOT IN ('failed_terminal', 'expired') OR reason IS NOT NULL),
-        CHECK (completed_at_ms IS NULL OR lease_owner IS NULL)
-    ) STRICT;
-    CREATE UNIQUE INDEX outbox_key ON outbox (idempotency_key) WHERE status NOT IN ('failed_terminal', 'expired');
-    CREATE UNIQUE INDEX outbox_source ON outbox
-        (source, CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END) WHERE source IS NOT NULL;
-    CREATE INDEX outbox_session ON outbox (session, queued_at_ms, row_id);
-    CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
-    CREATE INDEX outbox_open ON outbox (lane, ordinal, queued_at_ms, row_id) WHERE completed_at_ms IS NULL;
-    CREATE INDEX outbox_ended ON outbox (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
-
-    CREATE TABLE taken (
-        source TEXT PRIMARY KEY,
-        session TEXT NOT NULL,
-        outcome TEXT NOT NULL CHECK (outcome IN ('queued', 'duplicate', 'turn_aborted', 'turn_settled', 'stale_token',
-            'unreadable')),
-        at_ms INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX taken_at ON taken (at_ms);
-
-    CREATE TABLE life (
-        id INTEGER PRIMARY KEY,
-        turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
-        row_id TEXT REFERENCES outbox (row_id) ON DELETE CASCADE,
-        at_ms INTEGER NOT NULL,
-        what TEXT NOT NULL,
-        detail TEXT,
-        because TEXT NOT NULL,
-        CHECK (turn_id IS NOT NULL OR row_id IS NOT NULL)
-    ) STRICT;
-    CREATE INDEX life_turn ON life (turn_id, id) WHERE turn_id IS NOT NULL;
-    CREATE INDEX life_row ON life (row_id, id) WHERE row_id IS NOT NULL;
-
-    CREATE TABLE receipt (
-        id INTEGER PRIMARY KEY,
-        row_id TEXT NOT NULL REFERENCES outbox (row_id) ON DELETE CASCADE,
-        part INTEGER NOT NULL CHECK (part >= 0),
-        platform_id TEXT,
-        at_ms INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX receipt_row ON receipt (row_id, part);
-    CREATE TRIGGER receipt_unchanged BEFORE UPDATE ON receipt
-    BEGIN
-        SELECT RAISE(ABORT, 'a receipt is evidence: it is never changed');
-    END;
-    CREATE TRIGGER receipt_kept BEFORE DELETE ON receipt WHEN EXISTS (SELECT 1 FROM outbox WHERE row_id = OLD.row_id)
-    BEGIN
-        SELECT RAISE(ABORT, 'a receipt is evidence: it goes with its row only');
-    END;
-    """,
+    LIFECYCLE,
+    SCHEDULES,
 )

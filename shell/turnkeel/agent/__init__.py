@@ -3,17 +3,23 @@
 from turnkeel.agent.errors import AgentError, NoSession, NotInHand, UnsettledMessage
 from turnkeel.agent.kit import Agent
 from turnkeel.agent.message import Message
+from turnkeel.agent.resuming import kept_resume
 from turnkeel_adapters.sessions.container_attachments import OutputRefused
+from turnkeel_adapters.sessions.container_resume import BadHandle, KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.container_side import ClaimLost, Routing
 
 __all__ = [
     "Agent",
     "AgentError",
+    "BadHandle",
     "ClaimLost",
+    "KeptResume",
     "Message",
     "NoSession",
     "NotInHand",
     "OutputRefused",
+    "ResumeHandles",
     "Routing",
     "UnsettledMessage",
+    "kept_resume",
 ]

@@ -103,7 +103,7 @@ class HandOver:
         except OSError as error:
             raise UnusableHandle(f"{RESUME_FILE} cannot be read: {error.strerror}") from error
         try:
-            lines = [line.strip("\r") for line in content.decode().strip("\r\n").split("\n")]
+            lines = [line.rstrip("\r") for line in content.decode().rstrip("\r\n").split("\n")]
         except UnicodeDecodeError as error:
             raise UnusableHandle(f"{RESUME_FILE} holds no text") from error
         if lines == [""]:

@@ -17,11 +17,13 @@ from turnkeel.agent.intake import Intake
 from turnkeel.agent.log import report
 from turnkeel.agent.message import Message, message_of
 from turnkeel.agent.outgoing import outgoing
-from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits
+from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits, read_resume_policy
+from turnkeel.agent.resuming import Resuming
 from turnkeel.agent.stopping import StopRequest
 from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.container_side import ClaimedWork, ClaimLost, ContainerFiles, ErrorNote, Reply, Routing
-from turnkeel_core import OutputPolicy
+from turnkeel_core import OutputPolicy, ResumePolicy
 
 
 def wall_ms() -> int:
@@ -46,6 +48,7 @@ class Agent:
         handle_sigterm: bool = True,
         now_ms: Callable[[], int] = wall_ms,
         limits: OutputPolicy = OutputPolicy(),
+        resume: ResumePolicy = ResumePolicy(),
     ) -> None:
         """Open the session's files, drop claims of an earlier process, and start to beat."""
         self.folder = Path(folder).absolute()
@@ -54,6 +57,7 @@ class Agent:
         self._now_ms = now_ms
         self._work: ClaimedWork | None = None
         self._routing: Routing | None = None
+        self._lost: ErrorNote | None = None
         self._stop = StopRequest(lambda: self._work is not None, install=handle_sigterm)
         try:
             self._files = ContainerFiles(self.folder)
@@ -64,6 +68,7 @@ class Agent:
             self._files.clear_stale_claims()
             self._intake = Intake(self._files, self.folder / "inbound.db", report)
             self._declared = Declarations(self._files, now_ms, self._stop)
+            self._resuming = Resuming(self._files, now_ms, self._stop, resume)
             self._heartbeat = Heartbeat(self._files.touch_heartbeat, beat_every_s, report)
         except BaseException:
             self._files.close()
@@ -74,7 +79,12 @@ class Agent:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Open the session that the host named in the environment; raises NoSession."""
         folder = find_session_folder(environment, Path.cwd())
-        return cls(folder, incarnation=read_incarnation(environment), limits=read_limits(environment))
+        return cls(
+            folder,
+            incarnation=read_incarnation(environment),
+            limits=read_limits(environment),
+            resume=read_resume_policy(environment),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -117,8 +127,10 @@ class Agent:
                 return None
             time.sleep(min(poll_s, left_s))
 
-    def reply(self, message: Message, text: str, attachments: Sequence[str | Path] = ()) -> None:
-        """Answer a message, with copies of these files, and settle it, in one transaction.
+    def reply(
+        self, message: Message, text: str, attachments: Sequence[str | Path] = (), *, keep: KeptResume | None = None
+    ) -> None:
+        """Answer a message, with copies of these files, keep these handles, and settle it, in one transaction.
 
         Raises ClaimLost, OutputRefused over a limit or for a file that is none, ValueError for an empty text. After a
         refusal the message is still in hand.
@@ -126,23 +138,56 @@ class Agent:
         if not text:
             raise ValueError("the reply is empty: call done to settle a message without an answer")
         reply = Reply(text=text, in_reply_to=message.id, routing=message.routing)
-        self._settle(message, "completed", reply=reply, paths=attachments)
+        self._settle(message, "completed", reply=reply, paths=attachments, keep=keep)
 
-    def done(self, message: Message) -> None:
+    def done(self, message: Message, *, keep: KeptResume | None = None) -> None:
         """Settle a message without an answer; raises ClaimLost."""
-        self._settle(message, "completed")
+        self._settle(message, "completed", keep=keep)
 
     def fail(self, message: Message, reason: str, detail: str = "") -> None:
         """Give a message up for good, with the reason shown to people; raises ClaimLost.
 
         To have it tried again, end the process with the message in hand instead.
         """
-        self._settle(message, "failed", note=error_note(reason, detail))
+        self._settle(message, "failed", note=error_note(reason, self._with_lost(detail)))
 
     def note_attempt(self, message: Message, reason: str, detail: str = "") -> None:
         """Say why this attempt failed; the message stays in hand, and is tried again once the process ends."""
         with self._stop.shielded():
-            self._files.note_error(message.id, error_note(reason, detail), self._now_ms())
+            self._files.note_error(message.id, error_note(reason, self._with_lost(detail)), self._now_ms())
+
+    def resume_handle(self, provider: str) -> str | None:
+        """The conversation of this provider (`claude`, …) to go on with; None: begin a new one. Raises BadHandle."""
+        return self.resume_handles(provider).session
+
+    def resume_handles(self, provider: str) -> ResumeHandles:
+        """The conversation, and the place in it where one was kept, for `recover_resume` if the run fails."""
+        return self._resuming.handles(provider)
+
+    def keep_resume(self, provider: str, handle: str, anchor: str | None = None) -> None:
+        """Go on with this conversation from now on; raises BadHandle for what cannot be a handle.
+
+        To store it together with the answer, give `reply` or `done` a `keep=kept_resume(...)` instead.
+        """
+        self._resuming.keep(provider, ResumeHandles(session=handle, anchor=anchor))
+
+    def clear_resume(self, provider: str, *, if_still: str) -> bool:
+        """Forget the conversation, unless another handle than this one is stored by now; whether it was forgotten."""
+        return self._resuming.clear(provider, if_still)
+
+    def recover_resume(self, provider: str, error: str, used: ResumeHandles, *, retried: bool = False) -> bool:
+        """Judge the error of a run that was started with these handles: forget what it says is gone, and nothing else.
+
+        True: run the message in hand again at once, with what `resume_handle` says then; `retried` tells that this was
+        such a run. What was lost is told in the log, and noted with the message.
+        """
+        found = self._resuming.recover(provider, error, used, retried=retried)
+        work = self._work
+        if found.reason and work is not None:
+            self._lost = error_note(found.reason, found.detail)
+            with self._stop.shielded():
+                self._files.note_error(work.message.message_id, self._lost, self._now_ms())
+        return found.retry
 
     def say(self, text: str, attachments: Sequence[str | Path] = ()) -> None:
         """Send an extra text to where the message in hand, else the last one, came from, else to the session's chat.
@@ -179,7 +224,7 @@ class Agent:
             work = self._intake.claim(self._now_ms())
             if work is None:
                 return None
-            self._work, self._routing = work, work.message.routing
+            self._work, self._routing, self._lost = work, work.message.routing, None
             return message_of(work)
 
     def _settle(
@@ -189,6 +234,7 @@ class Agent:
         reply: Reply | None = None,
         note: ErrorNote | None = None,
         paths: Sequence[str | Path] = (),
+        keep: KeptResume | None = None,
     ) -> None:
         work = self._work
         if work is None or work.message.message_id != message.id:
@@ -196,14 +242,19 @@ class Agent:
         with self._stop.shielded(), ExitStack() as held:
             if reply is not None:
                 reply = held.enter_context(outgoing(self.folder, reply, paths, self.limits, self._now_ms()))
-            self._files.settle(work, outcome, reply, self._now_ms(), note)
+            self._files.settle(work, outcome, reply, self._now_ms(), note or self._lost, keep)
             self._work = None
 
     def _note_crash(self, error: Exception) -> None:
         if self._work is None or isinstance(error, ClaimLost):
             return
-        note = error_note(type(error).__name__, "".join(traceback.format_exception(error)))
+        detail = self._with_lost("".join(traceback.format_exception(error)))
+        note = error_note(type(error).__name__, detail)
         try:
             self._files.note_error(self._work.message.message_id, note, self._now_ms())
         except SessionFault as fault:
             report(f"the reason of the failed attempt could not be noted: {fault}")
+
+    def _with_lost(self, detail: str) -> str:
+        """A failure after a lost conversation is told together with it."""
+        return detail if self._lost is None else f"{self._lost.reason}: {self._lost.detail}\n{detail}"

@@ -48,18 +48,30 @@ def read_limits(environment: Mapping[str, str]) -> OutputPolicy:
 
 
 def read_resume_policy(environment: Mapping[str, str]) -> ResumePolicy:
-    """Return what means a lost conversation, as the host said; the usual patterns where it said nothing.
+    """Return what means a lost conversation: the usual patterns, and those that the host adds.
 
     Raises NoSession for what is no such setting.
     """
+    usual = ResumePolicy()
     if not (text := environment.get(RESUME_PATTERNS)):
-        return ResumePolicy()
+        return usual
     try:
         said: object = json.loads(text)
-        fields = cast("dict[str, list[str]]", said) if isinstance(said, dict) else {}
-        return ResumePolicy(**{name: tuple(patterns) for name, patterns in fields.items()})
-    except (ValueError, TypeError) as error:
-        raise NoSession(f"{RESUME_PATTERNS} cannot be used: {error}: it is the host's to set") from error
+        fields = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+        return ResumePolicy(
+            session_patterns=(*usual.session_patterns, *_texts(fields["session_patterns"])),
+            anchor_patterns=(*usual.anchor_patterns, *_texts(fields["anchor_patterns"])),
+            error_chars=cast(int, fields["error_chars"]),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise NoSession(f"{RESUME_PATTERNS} cannot be used ({error}): it is the host's to set") from error
+
+
+def _texts(said: object) -> tuple[str, ...]:
+    if not isinstance(said, list):
+        raise TypeError("no list of patterns")
+    patterns = cast("list[object]", said)
+    return tuple(pattern if isinstance(pattern, str) else "" for pattern in patterns)
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

@@ -74,7 +74,7 @@ class Resuming:
                         found = _lost("anchor_lost", f"{provider} lost its place {handle}", pattern)
                 case ClearSession(handle, pattern):
                     if self.clear(provider, handle):
-                        found = _lost("context_lost", f"{provider} does not know conversation {handle} any more", pattern)
+                        found = _lost("context_lost", f"{provider} knows conversation {handle} no more", pattern)
                 case RetryFresh():
                     found = Recovery(retry=True, reason=found.reason, detail=found.detail)
         if found.retry or found.reason:

@@ -12,11 +12,12 @@ from attrs import frozen
 
 from turnkeel import __version__
 from turnkeel.cli.assemble_delivery import Delivery, assemble_delivery, doors_of
+from turnkeel.cli.assemble_schedules import firing_of, scheduler_of
 from turnkeel.cli.ids import new_message_id
 from turnkeel.cli.launch import ContainerLauncher, ProcessLauncher, log_path
 from turnkeel.cli.mount_reports import MountReports
 from turnkeel.delivery.intake import Intake
-from turnkeel.delivery.station import Station
+from turnkeel.delivery.station import Station, Timetable
 from turnkeel.events import HostEvent
 from turnkeel.host.host import Host, RunSummary
 from turnkeel.host.ports import HostPolicies, HostPorts, Launcher
@@ -95,14 +96,17 @@ def open_host(
                     report=report,
                     follow=delivery.follower.follow,
                 )
-                station = _station(Host(ports, policies_of(config)), delivery, config, data_dir)
+                timetable = scheduler_of(firing_of(state, data_dir, config), clock, executor, report)
+                station = _station(Host(ports, policies_of(config)), delivery, config, data_dir, timetable)
                 yield OpenHost(station=station, intake=delivery.intake, state=state)
         finally:
             executor.close()
             runner.close()
 
 
-def _station(host: Host, delivery: Delivery, config: HostConfig, data_dir: Path) -> Station:
+def _station(
+    host: Host, delivery: Delivery, config: HostConfig, data_dir: Path, timetable: Timetable
+) -> Station:
     return Station(
         host=host,
         sender=delivery.sender,
@@ -111,6 +115,7 @@ def _station(host: Host, delivery: Delivery, config: HostConfig, data_dir: Path)
         doorbell=Doorbell(data_dir),
         poll_ms=config.host.doorbell_poll_ms,
         doors=doors_of(config, delivery),
+        timetable=timetable,
     )
 
 
@@ -157,10 +162,20 @@ def launcher_of(config: HostConfig, data_dir: Path, sessions: FileSessions) -> L
     environ = dict(os.environ)
     if config.container is not None:
         return ContainerLauncher(
-            data_dir=data_dir, sessions=sessions, agent=config.agent, container=config.container, environ=environ
+            data_dir=data_dir,
+            sessions=sessions,
+            agent=config.agent,
+            container=config.container,
+            environ=environ,
+            resume=config.resume,
         )
     return ProcessLauncher(
-        data_dir=data_dir, sessions=sessions, agent=config.agent, directory=Path.cwd(), environ=environ
+        data_dir=data_dir,
+        sessions=sessions,
+        agent=config.agent,
+        directory=Path.cwd(),
+        environ=environ,
+        resume=config.resume,
     )
 
 

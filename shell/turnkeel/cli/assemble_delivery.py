@@ -17,7 +17,7 @@ from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.sender import Sender, call_workers
 from turnkeel.delivery.station import Door
-from turnkeel.events import HostEvent
+from turnkeel.events import FaultCleared, FaultSeen, HostEvent, SenderDenied
 from turnkeel.ingress.opening import open_ingress
 from turnkeel.ingress.ports import IngressPorts
 from turnkeel_adapters.channels import Channel, TerminalChannel
@@ -26,12 +26,13 @@ from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.secrets import known_secrets
+from turnkeel_adapters.senders import SenderFile
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.executor import ThreadExecutor
-from turnkeel_core import SettlePolicy, redact, redactions_of
+from turnkeel_core import SenderPolicy, SettlePolicy, redact, redactions_of
 
 TERMINAL = "terminal"
 _HISTORY = 2
@@ -84,26 +85,47 @@ def assemble_delivery(
         new_id=new_message_id,
         report=report,
         redact=hide,
+        senders=senders_of(config, report),
     )
     sender = Sender(ports, policies)
     follower = Follower(ports, policies, container=partial(_container, state), poke=sender.poke)
-    intake = intake_of(state, sessions, policies.settle, ports.owner, partial(ring, data_dir))
+    intake = intake_of(
+        state, sessions, policies.settle, ports.owner, partial(ring, data_dir), senders=ports.senders, report=report
+    )
     return Delivery(ports=ports, policies=policies, follower=follower, sender=sender, intake=intake, calls=calls)
 
 
+def senders_of(config: HostConfig, report: Callable[[HostEvent], None]) -> Callable[[], SenderPolicy]:
+    """Who may start an agent, asked anew each time; what is wrong with the list is reported now and as it changes."""
+    if config.senders.file is None:
+        return SenderPolicy
+    file = SenderFile(Path(config.senders.file), partial(_tell_senders, report))
+    file.read()
+    return file.policy
+
+
 def intake_of(
-    state: HostState, sessions: FileSessions, policy: SettlePolicy, owner: str, told: Callable[[], object]
+    state: HostState,
+    sessions: FileSessions,
+    policy: SettlePolicy,
+    owner: str,
+    told: Callable[[], object],
+    *,
+    senders: Callable[[], SenderPolicy] = SenderPolicy,
+    report: Callable[[SenderDenied], object] = bool,
 ) -> Intake:
-    """The door of a data directory, with or without a host at work in it."""
+    """The door of a data directory, with or without a host at work in it; its owner needs no list of senders."""
     return Intake(
         store=StateLifecycle(state.database),
         sessions=FileMailboxes(sessions),
-        closed=lambda: state.registry.closed() | _closed_elsewhere(sessions),
+        closed=partial(closed_sessions, state, sessions),
         new_id=new_message_id,
         now_ms=partial(_wall_ms, SystemClock()),
         owner=owner,
         told=told,
         policy=policy,
+        senders=senders,
+        report=report,
     )
 
 
@@ -145,11 +167,23 @@ def _container(state: HostState, session: str) -> LastContainer:
     )
 
 
+def closed_sessions(state: HostState, sessions: FileSessions) -> frozenset[str]:
+    """The sessions that take no more messages."""
+    return state.registry.closed() | _closed_elsewhere(sessions)
+
+
 def _closed_elsewhere(sessions: FileSessions) -> frozenset[str]:
     try:
         return sessions.closed_in_registry()
     except AdapterError:
         return frozenset()  # another host's registry that cannot be read closes nothing here; the host tells it
+
+
+def _tell_senders(report: Callable[[HostEvent], None], problems: tuple[str, ...]) -> None:
+    if problems:
+        report(FaultSeen("", "senders", "allowlist", "; ".join(problems)))
+    else:
+        report(FaultCleared("", "senders"))
 
 
 def _wall_ms(clock: SystemClock) -> int:

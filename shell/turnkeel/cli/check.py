@@ -9,10 +9,11 @@ from attrs import asdict, frozen
 
 from turnkeel.cli.errors import FAILED
 from turnkeel.cli.hiding import learn
-from turnkeel.cli.mounts import decider_of, list_problems
+from turnkeel.cli.mount_lines import decider_of, list_problems
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.place import data_dir_of
 from turnkeel.cli.reading import Reading, open_reading
+from turnkeel.cli.senders import sender_problems
 from turnkeel.cli.status import host_data, host_line
 from turnkeel_adapters.config import HostConfig, explain_config, load_config, resolve_zone
 from turnkeel_adapters.errors import SessionFault
@@ -49,6 +50,7 @@ def check(data: Path | None = None, *, config: Path | None = None, explain: bool
         *_agent_findings(settings),
         *_secret_findings(unread),
         *_mount_findings(settings, data),
+        *_sender_findings(settings),
         *found.findings,
     )
     if json:
@@ -77,6 +79,11 @@ def _mount_findings(settings: HostConfig, data: Path | None) -> tuple[Finding, .
         return ()
     problems = list_problems(settings.container, decider_of(settings.container, data))
     return tuple(Finding(subject="mount allow-list", problem=problem) for problem in problems)
+
+
+def _sender_findings(settings: HostConfig) -> tuple[Finding, ...]:
+    file = str(settings.senders.file)
+    return tuple(Finding(subject=f"allowlist {file}", problem=problem) for problem in sender_problems(settings))
 
 
 def _data_findings(option: Path | None) -> DataFindings:

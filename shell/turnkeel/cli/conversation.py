@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from turnkeel.cli.hiding import hidden
-from turnkeel.delivery.intake import Accepted, Answer, Duplicate, Intake, Refused
+from turnkeel.delivery.intake import Accepted, Answer, Dropped, Duplicate, Intake, Kept, Refused
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
@@ -26,7 +26,7 @@ def message_from(text: str, sent_at_ms: int, *, channel: str, chat: str, message
     """What a person typed, as a message; "" asks for a new id."""
     content = json.dumps({"text": text, "sender": "operator"}, ensure_ascii=False)
     message = NewMessage(message_id=message_id, content=content, sent_at_ms=sent_at_ms)
-    return Incoming(message=message, channel=channel, chat=chat)
+    return Incoming(message=message, channel=channel, chat=chat, from_me=True)
 
 
 def turn_id_of(answer: Answer) -> str:
@@ -36,6 +36,8 @@ def turn_id_of(answer: Answer) -> str:
             return turn_id
         case Refused(what=what, fault=fault):
             raise AdapterError(f"not accepted: {what}: {fault}")
+        case Kept() | Dropped():
+            raise AssertionError("the owner of a host is on every allowlist")
 
 
 class Conversation:

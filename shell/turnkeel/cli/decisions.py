@@ -113,6 +113,17 @@ DECISIONS: Final[dict[str, Answer]] = {
         core.RowRetrySnapshot, core.OutboxPolicy, _many(core.plan_row_retry), core.explain_row_retry
     ),
     "decide_lease": _asked(core.LeaseSnapshot, core.LeasePolicy, _one(core.decide_lease), core.explain_lease),
+    "should_clear_resume": _asked(
+        core.ResumeSnapshot, core.ResumePolicy, _many(core.should_clear_resume), core.explain_resume
+    ),
+    "find_interrupted": _asked(
+        core.InterruptedSnapshot, core.InterruptedPolicy, _many(core.find_interrupted), core.explain_interrupted
+    ),
+    "plan_requeue": _asked(core.RequeueSnapshot, core.RequeuePolicy, _many(core.plan_requeue), core.explain_requeue),
+    "decide_sender": _asked(core.SenderSnapshot, core.SenderPolicy, _one(core.decide_sender), core.explain_sender),
+    "decide_trigger": _asked(
+        core.TriggerSnapshot, core.SenderPolicy, _one(core.decide_trigger), core.explain_trigger
+    ),
     "next_cron_run": _cron,
 }
 """The decisions by name; each takes input, policy (None: the defaults) and whether to explain."""

@@ -8,21 +8,27 @@ from turnkeel.events import (
     ReplyExpired,
     ReplyHeld,
     ReplySent,
+    RunInterrupted,
     SendDeferred,
     SendFailed,
     SendRetry,
     SendUnknown,
+    SenderDenied,
     TurnFailed,
 )
 
 
-def of_turn(event: TurnFailed | FailureTold) -> str:
-    """The end of a turn that nobody got an answer to."""
+def of_turn(event: TurnFailed | FailureTold | RunInterrupted | SenderDenied) -> str:
+    """What kept a message from an answer, or may have."""
     match event:
         case TurnFailed(session, turn_id, reason, error):
             return f"{session}: {turn_id} is not answered: {reason}: {error}"
         case FailureTold(session, turn_id, chat):
             return f"{session}: {'chat and agent are' if chat else 'the agent is'} told that {turn_id} failed"
+        case RunInterrupted(session, turn_id, age_ms):
+            return f"{session}: {turn_id} was interrupted: it counts as running for {age_ms // 60_000} min"
+        case SenderDenied(session, chat, sender, outcome):
+            return f"{session}: a message of {sender or 'nobody known'} in {chat} was {outcome}: may start no agent"
 
 
 def of_reply(event: ReplyEvent) -> str:

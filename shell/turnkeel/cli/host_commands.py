@@ -17,6 +17,7 @@ from turnkeel.cli.assemble_delivery import TERMINAL, channels_of
 from turnkeel.cli.conversation import Conversation
 from turnkeel.cli.hiding import learn
 from turnkeel.cli.report import LogFormat, Reporter
+from turnkeel.delivery.interrupted import tell_interrupted
 from turnkeel.events import HostEvent
 from turnkeel.host.host import RunSummary
 from turnkeel_adapters.channels import TerminalChannel
@@ -49,7 +50,9 @@ def run(
     Returns 0, or 1 if it ended because all work was done and a message had failed or a session was faulty.
     """
     settings = config_for(config, agent, agent_runner)
-    with open_host(data, settings, Reporter(log_format=log_format)) as host:
+    reporter = Reporter(log_format=log_format)
+    with open_host(data, settings, reporter) as host:
+        tell_interrupted(StateLifecycle(host.state.database), reporter, settings.interrupted)
         summary = asyncio.run(_run(host, until_idle))
     return 1 if until_idle and (summary.faulty or summary.failed_messages) else 0
 

@@ -1,6 +1,7 @@
 """How is a session's agent started: as a process of this machine, or in a container?"""
 
 import importlib.metadata
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from turnkeel_adapters.runners.oci.argv import group_of
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_core import ResumePolicy
 
 LOG_DIR: Final = "logs"
 
@@ -40,6 +42,7 @@ class ProcessLauncher:
     agent: AgentConfig
     directory: Path
     environ: Mapping[str, str]
+    resume: ResumePolicy = ResumePolicy()
 
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         """The order for `session`'s container number `incarnation`."""
@@ -49,7 +52,7 @@ class ProcessLauncher:
             "TURNKEEL_SESSION": session,
             "TURNKEEL_SESSION_DIR": str(folder),
             "TURNKEEL_INCARNATION": str(incarnation),
-            **_limits(self.agent),
+            **_limits(self.agent, self.resume),
         }
         extra = {**_import_path(), **dict(self.agent.environment), **facts}
         return SpawnOrder(
@@ -93,12 +96,17 @@ class ContainerLauncher:
     agent: AgentConfig
     container: ContainerConfig
     environ: Mapping[str, str]
+    resume: ResumePolicy = ResumePolicy()
 
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         """The order for `session`'s container number `incarnation`."""
         folder = self.sessions.store(session).folder.absolute()  # a mount needs the whole path
         self.sessions.complete(session)
-        facts = {"TURNKEEL_SESSION": session, "TURNKEEL_INCARNATION": str(incarnation), **_limits(self.agent)}
+        facts = {
+            "TURNKEEL_SESSION": session,
+            "TURNKEEL_INCARNATION": str(incarnation),
+            **_limits(self.agent, self.resume),
+        }
         return SpawnOrder(
             session=session,
             incarnation=incarnation,
@@ -136,11 +144,20 @@ def log_path(data_dir: Path, session: str) -> Path:
     return data_dir / LOG_DIR / f"{session}.log"
 
 
-def _limits(agent: AgentConfig) -> dict[str, str]:
-    """What the agent's side refuses by itself, before the host would."""
+def _limits(agent: AgentConfig, resume: ResumePolicy) -> dict[str, str]:
+    """What the agent's side refuses by itself, before the host would, and which errors end a conversation for it."""
+    usual = ResumePolicy()
+    # Only what was added: the kit inside an image has usual ones of its own.
+    patterns = {
+        "session_patterns": [one for one in resume.session_patterns if one not in usual.session_patterns],
+        "anchor_patterns": [one for one in resume.anchor_patterns if one not in usual.anchor_patterns],
+        "error_chars": resume.error_chars,
+    }
+    said = {} if resume == usual else {"TURNKEEL_RESUME_PATTERNS": json.dumps(patterns)}
     return {
         "TURNKEEL_OUTPUT_LIMIT": str(agent.output_limit_bytes),
         "TURNKEEL_ATTACHMENT_LIMIT": str(agent.attachment_limit_bytes),
+        **said,
     }
 
 

@@ -1,4 +1,4 @@
-"""How does an operator learn that a mount was refused? As a fault of the session, told when it comes and when it goes."""
+"""How does an operator learn that a mount was refused? As a fault of the session, told as it comes and as it goes."""
 
 from collections.abc import Callable
 from typing import Final

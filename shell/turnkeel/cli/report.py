@@ -26,10 +26,12 @@ from turnkeel.events import (
     ReplyHeld,
     ReplySent,
     Resumed,
+    RunInterrupted,
     SendDeferred,
     SendFailed,
     SendRetry,
     SendUnknown,
+    SenderDenied,
     Settled,
     Stopping,
     StrayStopped,
@@ -118,7 +120,7 @@ def describe(event: HostEvent) -> str:
             return f"the machine slept or its clock was set: {gap_ms / 1000:.0f} s do not count"
         case HostStopped(running):
             return f"host stopped: {running} containers stopped"
-        case TurnFailed() | FailureTold():
+        case TurnFailed() | FailureTold() | RunInterrupted() | SenderDenied():
             return of_turn(event)
         case ReplySent() | SendRetry() | SendDeferred() | SendUnknown() | ReplyHeld() | SendFailed() | ReplyExpired():
             return of_reply(event)

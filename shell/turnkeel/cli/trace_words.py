@@ -65,8 +65,10 @@ def _turn_words(action: _TurnLine, line: LifeLine) -> str:
             return f"turn delivered: {action.reason}{lost}"
         case SettleFailed():
             return f"turn failed: {action.reason}: {action.error}"
-        case AbortTurn():
+        case AbortTurn(reason="aborted"):
             return "turn stopped by a person"
+        case AbortTurn(reason=reason):
+            return f"turn stopped: {reason}"
 
 
 def _row_words(action: _RowLine, line: LifeLine) -> str:

@@ -14,6 +14,7 @@ from turnkeel.cli.render import render_when
 from turnkeel.cli.show import Line, judged, said
 from turnkeel.cli.status import host_line, print_notes
 from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.sessions.error_notes import AgentWord, read_error_note
 from turnkeel_adapters.sessions.records import HistoryLine
 from turnkeel_adapters.state.charges import Charge
 from turnkeel_adapters.state.dead import DeadRecord
@@ -27,7 +28,8 @@ _EXCERPT = 400
 class Story:
     """All that is known of a message in one session. `row` is None where only the host remembers it.
 
-    `held` says what keeps it, if it is still open, from being worked on: it is the session's.
+    `held` says what keeps it, if it is still open, from being worked on: it is the session's. `noted` is what its agent
+    said of an attempt that failed, or of a conversation that was lost on the way.
     """
 
     session: str
@@ -38,6 +40,7 @@ class Story:
     dead: tuple[DeadRecord, ...]
     replies: tuple[Line, ...]
     held: tuple[str, ...] = ()
+    noted: AgentWord = AgentWord()
 
 
 def why_message(reading: Reading, message_id: str, session: str | None, json: bool) -> int:
@@ -72,6 +75,7 @@ def stories_of(reading: Reading, message_id: str, session: str | None) -> tuple[
                     dead=dead,
                     replies=replies,
                     held=_held(reading, name, row),
+                    noted=_noted(reading, name, message_id),
                 )
             )
     return stories, unread
@@ -82,6 +86,14 @@ def _held(reading: Reading, session: str, row: Line | None) -> tuple[str, ...]:
     if not open_still or session not in reading.names:
         return ()
     return held_in_words(Conditions(reading, Looker(reading)).of(session), time.time_ns() // 1_000_000)
+
+
+def _noted(reading: Reading, session: str, message_id: str) -> AgentWord:
+    try:
+        note = reading.sessions.store(session).error_note(message_id) if session in reading.names else None
+    except SessionFault:
+        return AgentWord()  # told already, or gone since
+    return read_error_note(note)
 
 
 def _places(reading: Reading, message_id: str) -> tuple[str, ...]:
@@ -172,6 +184,8 @@ def _print(story: Story, now_ms: int) -> None:
         print(f"  claimed {'at a time that cannot be read' if at_ms is None else render_when(at_ms, now_ms)}")
     for line in story.held:
         print(flat(f"  its session: {line}"))
+    if noted := ": ".join(part.strip() for part in (story.noted.reason, story.noted.detail) if part):
+        print(f"  its agent noted: {_excerpt(noted)}")
     for charge in story.charges:
         again = "" if charge.retry_at_ms is None else f", next try {render_when(charge.retry_at_ms, now_ms)}"
         noted = f"noted {render_when(charge.noted_at_ms, now_ms)}, {charge.state}"

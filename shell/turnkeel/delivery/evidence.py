@@ -68,9 +68,8 @@ def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
     ack = next((ack for ack in reading.acks if ack.message_id == turn_id), None)
     claimed = any(claim.message_id == turn_id for claim in reading.claims)
     others = any(claim.message_id != turn_id for claim in reading.claims)
-    gone: Literal["completed", "missing"] = "completed" if stored == "completed" else "missing"
     return SessionFacts(
-        row=gone if row is None else row.status,
+        row=_status(stored) if row is None else row.status,
         tries=0 if row is None else row.tries or 0,
         claimed=claimed,
         abandoned=claimed and not seen.container.running,
@@ -80,6 +79,16 @@ def facts_of(seen: Seen, turn: Turn, stored: str | None = None) -> SessionFacts:
         busy_at_ms=seen.now_ms if others else seen.busy_at_ms,
         replies_left=seen.later.count(turn_id) + seen.more,
     )
+
+
+def _status(stored: str | None) -> Literal["missing", "pending", "paused", "completed", "failed"]:
+    match stored:
+        case None:
+            return "missing"
+        case "pending" | "completed" | "failed":
+            return stored
+        case _:
+            return "paused"  # whatever somebody wrote there: the row is left as it is, and no container takes it
 
 
 def decide_turns(

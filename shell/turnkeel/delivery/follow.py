@@ -10,6 +10,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from turnkeel.delivery.adopt import adopt, known_ids, new_ids
+from turnkeel.delivery.denial import stop_denied
 from turnkeel.delivery.evidence import LastContainer, Seen, decide_turns
 from turnkeel.delivery.gather import gather
 from turnkeel.delivery.join import join_stored, withdraw
@@ -29,10 +30,12 @@ _SYSTEM = "system"
 class Known:
     """What is remembered of a session between two looks; a new process begins without it.
 
-    `upto`: rows up to here were taken, those in `later` aside, which are not due; `busy_at_ms`: held a claim then.
+    `upto`: rows up to here, which is called `last`, were taken, those in `later` aside, which are not due;
+    `busy_at_ms`: held a claim then.
     """
 
     upto: int = 0
+    last: str | None = None
     later: dict[int, int] = field(factory=dict[int, int])
     busy_at_ms: int | None = None
     turns: set[str] = field(factory=set[str])
@@ -77,16 +80,19 @@ class Follower:
             known.upto = upto
             return Followed(busy=more, next_look_at_ms=now_ms if more else None)
         fresh = new_ids(seen, known.turns)
-        gathered = gather(ports, seen, due, fresh)
+        gathered, senders = gather(ports, seen, due, fresh), ports.senders()
         with ports.lifecycle.transaction() as work:
             adopt(work, seen, fresh, gathered, self._policies.settle.turn)
             queued = take(work, ports, seen, gathered, self._policies.settle)
+            denied = stop_denied(work, seen, senders, self._policies.settle.turn)
             stopped = marks_of_stopped(work, session)  # once its row is withdrawn nobody looks for a turn's replies
             decided = decide_turns(work, ports, seen, gathered.stored, self._policies.settle.turn)
             aborted = tuple(turn.turn_id for turn in work.tables.turns.withdrawals_due() if turn.session == session)
             marks = (*stopped, *marks_of(work, session, due))
         known.turns, known.upto = known_ids(seen, known.turns, fresh), upto
         known.later = {row.rowid: row.due_at_ms or now_ms for row in later}
+        for event in denied:
+            ports.report(event)
         self._carry_out(session, decided.owed, now_ms)
         set_marks(ports, session, marks, now_ms)
         if queued or decided.changed:
@@ -95,10 +101,6 @@ class Follower:
         next_ms = earliest(soon_ms, decided.next_look_at_ms, *known.later.values())
         soon = next_ms is not None and next_ms - now_ms <= self._policies.settle.turn.no_reply_grace_ms
         return Followed(aborted=aborted, next_look_at_ms=next_ms, busy=soon)
-
-    def forget(self, session: str) -> None:
-        """The session begins anew: its next look reads all of it."""
-        self._known.pop(session, None)
 
     def _is_quiet(self, session: str, known: Known, seen: Seen) -> bool:
         """Nothing is open, nothing new is due, and nothing is to be withdrawn: then nothing is written."""
@@ -114,12 +116,16 @@ class Follower:
         """The rows that were not taken yet, up to which one, and whether there are more."""
         mail = self._ports.sessions.mail(session)
         if reading.mark.replies < known.upto:
-            known.upto, known.later = 0, {}  # another file stands in its place
+            known.upto, known.last, known.later = 0, None, {}  # another file stands in its place
         waiting = tuple(row for place in sorted(known.later) for row in mail.written_after(place - 1, 1).rows)
         if reading.mark.replies <= known.upto:
             return waiting, known.upto, False
-        found = mail.written_after(known.upto, _PAGE)
-        fresh = tuple(row for row in found.rows if row.reply.kind != _SYSTEM)
+        found = mail.written_after(max(known.upto - 1, 0), _PAGE)
+        if known.upto and found.first != known.last:
+            known.upto, known.last, known.later = 0, None, {}  # the same, and it has grown beyond the other already
+            return self._written(session, known, reading, now_ms)
+        known.last = found.last
+        fresh = tuple(row for row in found.rows if row.rowid > known.upto and row.reply.kind != _SYSTEM)
         return (*waiting, *fresh), found.upto, found.more
 
     def _carry_out(self, session: str, owed: tuple[WriteInbound | WithdrawInbound, ...], now_ms: int) -> None:

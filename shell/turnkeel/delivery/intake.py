@@ -6,9 +6,11 @@ from typing import TypeAlias, cast
 
 from attrs import asdict, evolve, frozen
 
+from turnkeel.delivery.denial import Dropped, Kept, asked_of, deny
 from turnkeel.delivery.join import join, withdraw
 from turnkeel.delivery.ports import Mailboxes
 from turnkeel.delivery.stop import Stopped, answer_stop
+from turnkeel.events import SenderDenied
 from turnkeel_adapters.errors import BadSessionName, SessionFault
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
@@ -18,13 +20,18 @@ from turnkeel_adapters.wire import dumps
 from turnkeel_core import (
     AcceptSnapshot,
     AcceptTurn,
+    AdmitMessage,
     MessageIdentity,
     RefuseTurn,
     ReturnExisting,
+    SenderPolicy,
     SettlePolicy,
     accept_turn,
+    decide_sender,
 )
 from turnkeel_core.lifecycle_states import Replay, TurnStatus
+
+__all__ = ["Accepted", "Answer", "Dropped", "Duplicate", "Intake", "Kept", "Refused", "is_stop_word"]
 
 
 @frozen(kw_only=True)
@@ -55,7 +62,7 @@ class Refused:
     fault: str
 
 
-Answer: TypeAlias = Accepted | Duplicate | Refused
+Answer: TypeAlias = Accepted | Duplicate | Refused | Kept | Dropped
 
 
 class Intake:
@@ -72,12 +79,17 @@ class Intake:
         owner: str,
         policy: SettlePolicy = SettlePolicy(),
         told: Callable[[], object] = tuple,
+        senders: Callable[[], SenderPolicy] = SenderPolicy,
+        report: Callable[[SenderDenied], object] = bool,
     ) -> None:
         """`closed` are the sessions that take no more messages; `owner` names this process in leases.
 
         `told` is called when something was accepted, to wake a host; without it the host's next scan finds it.
+        `senders` says who may start an agent now; `report` hears of those who may not.
         """
         self._told = told
+        self._senders = senders
+        self._report = report
         self._store = store
         self._sessions = sessions
         self._closed = closed
@@ -115,6 +127,9 @@ class Intake:
             in_session=not stops,
             commands_abort=stops,
         )
+        decision = decide_sender(asked_of(name, incoming, now_ms), self._senders())
+        if not isinstance(decision, AdmitMessage):
+            return _told(deny(self._store, self._sessions, asked, incoming, decision, self._report, self._policy.turn))
         with self._store.transaction() as work:
             answer, stopped = self._decide(work, asked, incoming, payload)
         if not isinstance(answer, AcceptTurn):
@@ -166,7 +181,11 @@ def _fault_of(incoming: Incoming) -> str | None:
     return None
 
 
-def _told(answer: ReturnExisting | RefuseTurn) -> Duplicate | Refused:
-    if isinstance(answer, ReturnExisting):
-        return Duplicate(turn_id=answer.turn_id, status=answer.status)
-    return Refused(what=answer.what, fault=answer.fault)
+def _told(answer: ReturnExisting | RefuseTurn | Kept | Dropped) -> Duplicate | Refused | Kept | Dropped:
+    match answer:
+        case ReturnExisting(turn_id, status):
+            return Duplicate(turn_id=turn_id, status=status)
+        case RefuseTurn(what, fault):
+            return Refused(what=what, fault=fault)
+        case Kept() | Dropped():
+            return answer

@@ -13,7 +13,7 @@ from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.sessions.records import InboundChanges, NewMessage, OutboundMessage
 from turnkeel_adapters.sessions.routing import SessionRouting
 from turnkeel_adapters.sessions.taking import StoredMessage, Written
-from turnkeel_core import DeliveryPolicy, SettlePolicy
+from turnkeel_core import DeliveryPolicy, SenderPolicy, SettlePolicy
 
 
 class SessionMail(Protocol):
@@ -44,7 +44,7 @@ class DeliveryPorts:
 
     `owner` names this process in leases; `alone`: it holds the data directory's lock, so every other owner is dead.
     `calls` runs the channels' calls, in threads of their own, so that a slow channel takes none of the `executor`'s.
-    `redact` takes the secrets out of error texts before they are stored.
+    `redact` takes the secrets out of error texts before they are stored. `senders` says who may start an agent now.
     """
 
     clock: Clock
@@ -58,6 +58,7 @@ class DeliveryPorts:
     new_id: Callable[[str], str]
     report: Callable[[HostEvent], None]
     redact: Callable[[str], str] = str
+    senders: Callable[[], SenderPolicy] = SenderPolicy
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,14 @@ class Door(Protocol):
     async def serve(self, stop: asyncio.Event) -> None: ...
 
 
+class Timetable(Protocol):
+    """What makes messages of schedules as their times come, as a door does of what comes from outside."""
+
+    async def look(self) -> object: ...
+    async def serve(self, stop: asyncio.Event) -> None: ...
+    def poke(self) -> None: ...
+
+
 class Station:
     """One data directory served whole: messages in, containers at work, replies out."""
 
@@ -32,15 +40,17 @@ class Station:
         doorbell: Doorbell,
         poll_ms: int,
         doors: tuple[Door, ...] = (),
+        timetable: Timetable | None = None,
     ) -> None:
-        """`doorbell` is looked at every `poll_ms`; its ring may mean a stop, or something to send."""
+        """`doorbell` is looked at every `poll_ms`; its ring may mean a stop, something to send, or another schedule."""
         self._host = host
         self._sender = sender
         self._ports = ports
         self._policies = policies
         self._doorbell = doorbell
         self._poll_ms = poll_ms
-        self._doors = doors
+        self._doors: tuple[Door, ...] = doors if timetable is None else (*doors, timetable)
+        self._timetable = timetable
         self._fault = ""
         self._unmade: dict[str, str] = {}
 
@@ -52,6 +62,8 @@ class Station:
         """Serve until `stop()`, or until nothing is left to do and to send; whatever fails ends all of it."""
         shut, done = asyncio.Event(), asyncio.Event()
         await self._safely(self._recover)
+        if self._timetable is not None:
+            await self._timetable.look()  # what came due meanwhile is work that is left to do
         doors = [asyncio.create_task(door.serve(shut)) for door in self._doors]
         behind = [asyncio.create_task(self._sender.run(done)), asyncio.create_task(self._watch(done))]
         host = asyncio.create_task(self._serve(until_idle))
@@ -87,6 +99,8 @@ class Station:
             if rung or now_ms >= next_ms:
                 next_ms = now_ms + fallback_ms
                 self._sender.poke()
+                if self._timetable is not None:
+                    self._timetable.poke()
                 await self._safely(self._look)
             await self._ports.clock.wait(done, self._ports.clock.read().mono_ms + self._poll_ms)
 

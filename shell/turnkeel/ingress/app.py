@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from turnkeel.delivery.intake import Accepted, Duplicate, Refused
+from turnkeel.delivery.intake import Accepted, Dropped, Duplicate, Kept, Refused
 from turnkeel.events import FaultCleared, FaultSeen
 from turnkeel.ingress.looking import Health, turn_status
 from turnkeel.ingress.message import read_message
@@ -83,6 +83,10 @@ class IngressApp:
                 return JSONResponse({"turn_id": turn_id, "status": "accepted"}, 202)
             case Duplicate(turn_id=turn_id, status=status):
                 return JSONResponse({"turn_id": turn_id, "status": "duplicate", "turn_status": status}, 200)
+            case Kept(message_id=message_id):
+                return JSONResponse({"message_id": message_id, "status": "kept as context"}, 200)
+            case Dropped():
+                return JSONResponse({"status": "dropped"}, 200)
             case Refused(what=what, fault=fault):
                 return _problem(422, f"{what}: {fault}")
 

@@ -30,6 +30,8 @@ class PostedMessage:
     account: str = ""
     thread: str | None = None
     message_id: str | None = None
+    sender: str | None = None
+    from_me: bool = False
     kind: Literal["chat", "chat-sdk", "webhook"] = "chat"
     due_at_ms: int | None = field(default=None, validator=optional((instance_of(int), ge(0))))
 
@@ -99,6 +101,8 @@ def _incoming(posted: PostedMessage, content: str, now_ms: int) -> Incoming:
         account=posted.account,
         chat=posted.chat,
         thread=posted.thread,
+        sender=posted.sender,
+        from_me=posted.from_me,
     )
 
 

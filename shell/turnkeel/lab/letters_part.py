@@ -41,8 +41,8 @@ _SHORT: Final[dict[Trouble, str]] = {
 def play_letters(data: Path, *, plain: bool, notes: tuple[str, ...] = ()) -> bool:
     """Send messages whose answers go through failing chats, and kill their hosts meanwhile.
 
-    `notes` are told at the end. True if every one of them is delivered, visibly failed or held for a person, and none was shown twice. An
-    interrupted one raises KeyboardInterrupt, with nothing left running.
+    `notes` are told at the end. True if every one of them is delivered, visibly failed or held for a person, and none
+    was shown twice. An interrupted one raises KeyboardInterrupt, with nothing left running.
     """
     print(
         f"\nNow {len(LETTERS)} messages whose answers go through a chat that fails, hangs and loses acknowledgements."
@@ -60,7 +60,8 @@ def play_letters(data: Path, *, plain: bool, notes: tuple[str, ...] = ()) -> boo
     leftovers = find_leftovers(data)
     with open_reading(data) as reading:
         ends = read_ends(reading.state, accepted, (*read_calls(folders[0]), *read_calls(folders[1])))
-    wrong = find_wrong(ends, story.kills, leftovers)
+        unread = () if reading.has_state else reading.notes
+    wrong = (*unread, *find_wrong(ends, story.kills, leftovers))
     if not in_time:
         wrong = (f"the host was not done after {_GIVE_UP_S:.0f} s, or failed", *wrong)
     _tell(ends, wrong, (f"processes left: {len(leftovers)}", *notes), plain=plain)

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from http.client import HTTPException
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -217,7 +218,7 @@ class Trial(HOST.Lab):
             with error:
                 self.ledger.refused[f"HTTP {error.code}"] += 1
             return False
-        except (OSError, ValueError):
+        except (OSError, HTTPException, ValueError):  # cut off, it may have been accepted: ask again
             self.ledger.refused["no answer"] += 1
             return False
         self._note(session, channel, text, key, said["turn_id"], new=said["status"] == "accepted")
@@ -256,14 +257,15 @@ class Trial(HOST.Lab):
         return [line.split()[0] for line in self.promises.read_text().splitlines() if len(line.split()) == 2]
 
     def close(self):
-        self.keyed.close()
-        self.plain.close()
         for host in self.hosts:
             if host.poll() is None:
                 host.kill()
                 host.wait()
-        for pid in self.agent_pids():
-            os.kill(pid, signal.SIGKILL)
+        self.keyed.close()
+        self.plain.close()
+        for found in take_census(install_id(self.data)).values():
+            for process in (*found.guards, *found.agents):
+                signal_process(process, signal.SIGKILL)
 
     def _note(self, session, channel, text, key, turn_id, *, new):
         ledger = self.ledger
@@ -317,9 +319,8 @@ class Writers:
                 while not self._tell(rng, message) and not self._over.is_set():
                     self._over.wait(0.1)
                 said.append(message)
-        except BaseException as error:
+        except Exception as error:
             self.failed.append(error)
-            raise
 
     def _tell(self, rng, message):
         return self._trial.post(*message) if rng.random() < 0.4 else self._trial.say(*message)

@@ -545,3 +545,25 @@ def test_a_session_whose_files_are_locked_holds_up_no_other(desk):
     assert order == ["accepted", "looked"]
     desk.look()
     assert desk.row_of("out-1").turn_id == key, "nothing of the look that failed is missing"
+
+
+def test_a_row_in_a_state_that_nobody_knows_is_left_alone_and_asked_about_no_more_than_others(desk):
+    key = desk.accept().turn_id
+    with desk.sessions.store(S)._files.write_inbound() as db:
+        db.execute("UPDATE messages_in SET status = 'on holiday'")
+    followed = desk.look()
+    assert (followed.busy, followed.next_look_at_ms) == (False, None)
+    assert desk.turn(key).status == "accepted" and desk.inbox() == {key: "on holiday"}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_session_that_was_made_anew_under_its_name_is_read_from_the_beginning(desk, rows):
+    key = desk.accept().turn_id
+    desk.reply("out-1", key)
+    desk.reply("out-2", key)
+    desk.look()
+    (desk.sessions.store(S).folder / "outbound.db").unlink()
+    for number in range(rows):
+        desk.reply(f"new-{number}", key)
+    desk.look()
+    assert all(desk.row_of(f"new-{number}") is not None for number in range(rows))

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import os
 import shutil
 import subprocess
 import sys
@@ -65,7 +64,6 @@ class TestMessagesTableGainsProcessingStartedAtTextViaSafeAdditiveMigration:
         assert database.markers() == {"m1": "2026-05-01T10:01:00.000Z"}
 
     def test_an_error_of_the_migration_is_not_taken_for_a_column_that_is_there(self, database):
-        os.chmod(database.path, 0o400)
         with closing(apsw.Connection(str(database.path))) as holder:
             holder.execute("BEGIN EXCLUSIVE").fetchall()
             with pytest.raises(V1Fault, match="Busy"):
@@ -93,7 +91,8 @@ class TestProcessingStartedAtIsSetImmediatelyBeforeDispatchingABatchInOneTransac
             database.store(f"m{number}", f"10:0{number}:00.000")
         seen_by_queue = []
         with database.open() as messages:
-            dispatch(messages, keys("m0", "m1", "m2"), at("10:05:00.000"), lambda: seen_by_queue.append(database.markers()))
+            batch = keys("m0", "m1", "m2")
+            dispatch(messages, batch, at("10:05:00.000"), lambda: seen_by_queue.append(database.markers()))
         assert seen_by_queue == [dict.fromkeys(("m0", "m1", "m2"), "2026-05-01T10:05:00.000Z")]
 
     def test_a_batch_dispatched_again_with_a_newer_message_has_one_value_again(self, database):
@@ -253,7 +252,7 @@ class TestStartupStaleScanTellsRowsOlderThanTheThreshold:
         left.mkdir()
         with closing(apsw.Connection(str(database.path))) as host:
             host.pragma("cache_size", 1)
-            marking = f"UPDATE messages SET processing_started_at = '2026-05-01T10:00:00.000Z' WHERE id = 'm1'"
+            marking = "UPDATE messages SET processing_started_at = '2026-05-01T10:00:00.000Z' WHERE id = 'm1'"
             if mode == "wal":
                 host.execute(marking).fetchall()
             else:
@@ -281,7 +280,8 @@ class TestB01DoesNotChangeGetNewMessages:
     @pytest.mark.parametrize("limit", [1, 3, 200])
     def test_the_poll_gives_what_the_hosts_own_query_gives_with_and_without_markers(self, database, limit):
         for number in range(6):
-            database.store(f"m{number}", f"10:0{number}:00.000", chat="AB"[number % 2], content=["x", "", "Andy: y"][number % 3])
+            said = ["x", "", "Andy: y"][number % 3]
+            database.store(f"m{number}", f"10:0{number}:00.000", chat="AB"[number % 2], content=said)
         database.store("b1", "10:07:00.000", bot=True)
         cursor = "2026-04-30T10:00:00.000Z"
 
@@ -314,7 +314,7 @@ class TestB01DoesNotRequeueReplayUnlockOrRecoverMessages:
         database.store("b1", "10:03:00.000", bot=True)
         after = database.dump()
         assert [row for row in after["messages"] if row[0] != "b1"] == before["messages"]
-        assert {name: after[name] for name in ("chats", "router_state")} == {name: before[name] for name in ("chats", "router_state")}
+        assert (after["chats"], after["router_state"]) == (before["chats"], before["router_state"])
 
     def test_a_restart_after_the_threshold_dispatches_nothing(self, database):
         database.store("m1", "10:00:00.000")

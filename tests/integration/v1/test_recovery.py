@@ -27,7 +27,8 @@ NOW_MS = parse_sqlite_utc("2026-05-01T12:00:00.000Z")
 @pytest.fixture
 def interrupted(database):
     """Two messages of chat A and one of B cut off at ten, one of A in flight since ten to twelve."""
-    for message_id, clock, chat in (("m1", "10:00", "A"), ("m2", "10:01", "A"), ("n1", "10:00", "B"), ("m3", "11:50", "A")):
+    stored = (("m1", "10:00", "A"), ("m2", "10:01", "A"), ("n1", "10:00", "B"), ("m3", "11:50", "A"))
+    for message_id, clock, chat in stored:
         database.store(message_id, f"{clock}:00.000", chat=chat)
     mark(database, "10:02", ("A", "m1"), ("A", "m2"), ("B", "n1"))
     mark(database, "11:50", ("A", "m3"))
@@ -43,8 +44,12 @@ def mark(database, clock, *keys):
 
 def recovered(database, policy, now_ms=NOW_MS):
     handed = []
+
+    def hand_on(chat, ids):
+        handed.append((chat, ids))
+
     with database.open() as messages:
-        actions = recover(messages, now_ms, lambda chat, ids: handed.append((chat, ids)), assistant="Andy", policy=policy)
+        actions = recover(messages, now_ms, hand_on, assistant="Andy", policy=policy)
     return actions, handed
 
 

@@ -150,8 +150,8 @@ def goes_below_extra(mount: AllowMount) -> bool:
 
 def _bind(mount: AllowMount) -> str:
     """One line of CSV, as the runtimes read it: never the `a:b:ro` of `-v`, which a path can break out of."""
-    parts = ("type=bind", f"source={mount.host}", f"target={mount.container}", *(("readonly",) if mount.readonly else ()))
-    return ",".join(_csv(part) for part in parts)
+    access = ("readonly",) if mount.readonly else ()
+    return ",".join(map(_csv, ("type=bind", f"source={mount.host}", f"target={mount.container}", *access)))
 
 
 def _csv(part: str) -> str:

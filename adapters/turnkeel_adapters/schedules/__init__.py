@@ -1,0 +1,1 @@
+"""How are schedules and their occurrences kept?"""

@@ -1,0 +1,1 @@
+"""How do schedules become messages of their sessions, each nominal time once?"""

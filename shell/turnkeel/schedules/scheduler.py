@@ -1,0 +1,74 @@
+"""When does a host look at its schedules, and what does it do about what it finds?"""
+
+import asyncio
+
+from turnkeel.events import FaultCleared, FaultSeen
+from turnkeel.schedules.firing import deliver
+from turnkeel.schedules.looking import calls_for_look, look, next_look
+from turnkeel.schedules.ports import FiringPorts, SchedulerPorts
+from turnkeel_adapters.errors import AdapterError
+
+_SUBJECT = "schedules"
+
+
+class Scheduler:
+    """Sleeps until the next nominal time. Each schedule is looked at in a transaction of its own."""
+
+    def __init__(self, ports: SchedulerPorts) -> None:
+        self._ports = ports
+        self._woken = asyncio.Event()
+        self._fault = ""
+
+    def poke(self) -> None:
+        """A schedule may have changed: look soon. From the loop's own thread."""
+        self._woken.set()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; what is begun is stored, so nothing is left to do then."""
+        ending = asyncio.create_task(self._end_with(stop))
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                after_ms = await self.look()
+                if not stop.is_set():
+                    clock = self._ports.clock
+                    await clock.wait(self._woken, clock.read().mono_ms + after_ms)
+        finally:
+            ending.cancel()
+
+    async def look(self) -> int:
+        """One look at all; in how many ms the next is due. A fault of the store is told once and waited out."""
+        policy = self._ports.firing.policy
+        try:
+            after_ms, parked = await self._ports.executor.run(_look_at_all, self._ports.firing)
+        except AdapterError as error:
+            if str(error) != self._fault:
+                self._ports.report(FaultSeen("", _SUBJECT, error.category, str(error)))
+            self._fault = str(error)
+            return policy.look_ms
+        if self._fault:
+            self._ports.report(FaultCleared("", _SUBJECT))
+            self._fault = ""
+        for series, reason in parked:
+            self._ports.report(FaultSeen("", f"schedule {series}", "parked", reason))
+        return after_ms
+
+    async def _end_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._woken.set()
+
+
+def _look_at_all(ports: FiringPorts) -> tuple[int, tuple[tuple[str, str], ...]]:
+    with ports.store.reading() as work:
+        now_ms = ports.now_ms()
+        wanted = tuple(one.series for one in work.schedules.waiting() if calls_for_look(work, one, now_ms))
+    parked: list[tuple[str, str]] = []
+    for series in wanted:
+        with ports.store.transaction() as work:
+            at_ms = ports.now_ms()  # once the lock is had
+            outlook = look(work, ports, series, at_ms)
+        deliver(ports, outlook.started, at_ms)
+        parked += [] if outlook.parked is None else [(series, outlook.parked)]
+    with ports.store.reading() as work:
+        now_ms = ports.now_ms()
+        return max(0, next_look(work, ports.policy, now_ms) - now_ms), tuple(parked)

@@ -1,0 +1,229 @@
+-- turnkeel.db as version 5 made it, with a session's life and two turns.
+CREATE TABLE session (
+        name TEXT PRIMARY KEY,
+        status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'closed')),
+        seen_at_ms INTEGER NOT NULL
+    ) STRICT;
+CREATE TABLE incarnation (
+        session TEXT NOT NULL,
+        number INTEGER NOT NULL CHECK (number >= 1),
+        state TEXT NOT NULL CHECK (state IN ('starting', 'running', 'dead')),
+        spawned_at_ms INTEGER NOT NULL,
+        runtime TEXT,
+        container_id TEXT,
+        replies_mark INTEGER NOT NULL,
+        acks_mark INTEGER NOT NULL,
+        intent TEXT,
+        intended_at_ms INTEGER,
+        died_at_ms INTEGER,
+        exit_code INTEGER,
+        exit_signal INTEGER,
+        ending TEXT CHECK (ending IN ('exited', 'stopped', 'not_started', 'host_gone')),
+        progressed INTEGER CHECK (progressed IN (0, 1)), oom INTEGER NOT NULL DEFAULT 0 CHECK (oom IN (0, 1)), forgiven INTEGER NOT NULL DEFAULT 0 CHECK (forgiven IN (0, 1)),
+        PRIMARY KEY (session, number),
+        CHECK ((state = 'dead') = (died_at_ms IS NOT NULL AND ending IS NOT NULL)),
+        CHECK (state <> 'running' OR container_id IS NOT NULL)
+    ) STRICT;
+CREATE TABLE charge (
+        session TEXT NOT NULL,
+        incarnation INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        retry_at_ms INTEGER,
+        reason TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('noted', 'applied')),
+        noted_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (session, incarnation, message_id)
+    ) STRICT;
+CREATE TABLE dead (
+        id INTEGER PRIMARY KEY,
+        session TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        direction TEXT NOT NULL CHECK (direction IN ('inbound', 'outbound')),
+        payload TEXT,
+        reason TEXT NOT NULL,
+        detail TEXT,
+        tries INTEGER,
+        incarnation INTEGER,
+        made_at_ms INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'dead' CHECK (state IN ('dead', 'retried', 'dropped'))
+    ) STRICT;
+CREATE TABLE parked (
+        session TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        cron TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        parked_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (session, message_id)
+    ) STRICT;
+CREATE TABLE fault (
+        session TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        first_at_ms INTEGER NOT NULL,
+        last_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (session, subject)
+    ) STRICT;
+CREATE TABLE hold (
+        session TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        until_at_ms INTEGER,
+        since_at_ms INTEGER NOT NULL
+    ) STRICT;
+CREATE TABLE policy (
+        digest TEXT PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
+CREATE TABLE journal (
+        id INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        session TEXT NOT NULL,
+        incarnation INTEGER NOT NULL,
+        decision TEXT NOT NULL,
+        policy_digest TEXT NOT NULL REFERENCES policy (digest),
+        input TEXT NOT NULL,
+        actions TEXT NOT NULL,
+        why TEXT NOT NULL
+    ) STRICT;
+CREATE TABLE pause (
+        session TEXT PRIMARY KEY,
+        reason TEXT,
+        since_at_ms INTEGER NOT NULL
+    ) STRICT;
+CREATE TABLE turn (
+        turn_id TEXT PRIMARY KEY,
+        session TEXT NOT NULL,
+        accepted_at_ms INTEGER NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('accepted', 'running', 'failed_retryable', 'delivery_pending',
+            'delivered', 'failed_terminal', 'aborted')),
+        identity TEXT,
+        attempts_started INTEGER NOT NULL CHECK (attempts_started >= 0),
+        due_at_ms INTEGER,
+        token INTEGER NOT NULL CHECK (token >= 0),
+        lease_owner TEXT,
+        lease_until_at_ms INTEGER,
+        replay TEXT NOT NULL CHECK (replay IN ('allowed', 'notify_only', 'never')),
+        in_session INTEGER NOT NULL CHECK (in_session IN (0, 1)),
+        commands_abort INTEGER NOT NULL CHECK (commands_abort IN (0, 1)),
+        payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
+        ack TEXT CHECK (ack IN ('completed', 'failed')),
+        acked_at_ms INTEGER,
+        completed_at_ms INTEGER,
+        reason TEXT,
+        payload TEXT NOT NULL,
+        error TEXT,
+        uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
+        notice TEXT NOT NULL DEFAULT 'none' CHECK (notice IN ('none', 'due', 'told')),
+        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK (withdrawal IN ('none', 'due', 'done')),
+        CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
+        CHECK ((ack IS NULL) = (acked_at_ms IS NULL)),
+        CHECK ((status IN ('delivered', 'failed_terminal', 'aborted')) = (completed_at_ms IS NOT NULL)),
+        CHECK (completed_at_ms IS NULL OR (lease_owner IS NULL AND reason IS NOT NULL)),
+        CHECK (status <> 'failed_retryable' OR due_at_ms IS NOT NULL)
+    ) STRICT;
+CREATE TABLE identity (
+        identity TEXT PRIMARY KEY,
+        turn_id TEXT NOT NULL,
+        settled_at_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox (
+        row_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL CHECK (kind IN ('tool', 'block', 'final')),
+        channel TEXT NOT NULL,
+        lane TEXT NOT NULL,
+        ordinal INTEGER NOT NULL,
+        queued_at_ms INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL,
+        turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
+        source TEXT,
+        status TEXT NOT NULL CHECK (status IN ('queued', 'sending', 'failed_retryable', 'unknown', 'delivered',
+            'failed_terminal', 'expired')),
+        attempts INTEGER NOT NULL CHECK (attempts >= 0),
+        due_at_ms INTEGER,
+        last_attempt_at_ms INTEGER,
+        send_started_at_ms INTEGER,
+        deferred_since_at_ms INTEGER,
+        completed_at_ms INTEGER,
+        parts INTEGER NOT NULL CHECK (parts >= 0),
+        parts_proven INTEGER NOT NULL CHECK (parts_proven BETWEEN 0 AND parts),
+        payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
+        token INTEGER NOT NULL CHECK (token >= 0),
+        lease_owner TEXT,
+        lease_until_at_ms INTEGER,
+        reason TEXT,
+        last_error TEXT,
+        session TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
+        CHECK ((status IN ('delivered', 'failed_terminal', 'expired')) = (completed_at_ms IS NOT NULL)),
+        CHECK (status <> 'sending' OR lease_owner IS NOT NULL),
+        CHECK (status <> 'delivered' OR parts_proven = parts),
+        CHECK (status NOT IN ('failed_terminal', 'expired') OR reason IS NOT NULL),
+        CHECK (completed_at_ms IS NULL OR lease_owner IS NULL)
+    ) STRICT;
+CREATE TABLE taken (
+        source TEXT PRIMARY KEY,
+        session TEXT NOT NULL,
+        outcome TEXT NOT NULL CHECK (outcome IN ('queued', 'duplicate', 'turn_aborted', 'turn_settled', 'stale_token',
+            'unreadable')),
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+CREATE TABLE life (
+        id INTEGER PRIMARY KEY,
+        turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
+        row_id TEXT REFERENCES outbox (row_id) ON DELETE CASCADE,
+        at_ms INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        detail TEXT,
+        because TEXT NOT NULL,
+        CHECK (turn_id IS NOT NULL OR row_id IS NOT NULL)
+    ) STRICT;
+CREATE TABLE receipt (
+        id INTEGER PRIMARY KEY,
+        row_id TEXT NOT NULL REFERENCES outbox (row_id) ON DELETE CASCADE,
+        part INTEGER NOT NULL CHECK (part >= 0),
+        platform_id TEXT,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+CREATE UNIQUE INDEX incarnation_open ON incarnation (session) WHERE state <> 'dead';
+CREATE INDEX charge_noted ON charge (session) WHERE state = 'noted';
+CREATE INDEX charge_message ON charge (session, message_id);
+CREATE UNIQUE INDEX dead_open ON dead (session, direction, message_id) WHERE state = 'dead';
+CREATE INDEX journal_session ON journal (session, id);
+CREATE INDEX dead_message ON dead (session, message_id);
+CREATE INDEX turn_open ON turn (session, accepted_at_ms, turn_id) WHERE completed_at_ms IS NULL;
+CREATE INDEX turn_ended_session ON turn (session, completed_at_ms, turn_id) WHERE completed_at_ms IS NOT NULL;
+CREATE INDEX turn_session ON turn (session, accepted_at_ms, turn_id);
+CREATE INDEX turn_ended ON turn (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
+CREATE INDEX turn_notice ON turn (completed_at_ms, turn_id) WHERE notice = 'due';
+CREATE INDEX turn_withdrawal ON turn (turn_id) WHERE withdrawal = 'due';
+CREATE INDEX identity_settled ON identity (settled_at_ms) WHERE settled_at_ms IS NOT NULL;
+CREATE UNIQUE INDEX outbox_key ON outbox (idempotency_key) WHERE status NOT IN ('failed_terminal', 'expired');
+CREATE UNIQUE INDEX outbox_source ON outbox
+        (source, CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END) WHERE source IS NOT NULL;
+CREATE INDEX outbox_session ON outbox (session, queued_at_ms, row_id);
+CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
+CREATE INDEX outbox_open ON outbox (lane, ordinal, queued_at_ms, row_id) WHERE completed_at_ms IS NULL;
+CREATE INDEX outbox_ended ON outbox (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
+CREATE INDEX taken_at ON taken (at_ms);
+CREATE INDEX life_turn ON life (turn_id, id) WHERE turn_id IS NOT NULL;
+CREATE INDEX life_row ON life (row_id, id) WHERE row_id IS NOT NULL;
+CREATE INDEX receipt_row ON receipt (row_id, part);
+CREATE TRIGGER receipt_unchanged BEFORE UPDATE ON receipt
+    BEGIN
+        SELECT RAISE(ABORT, 'a receipt is evidence: it is never changed');
+    END;
+CREATE TRIGGER receipt_kept BEFORE DELETE ON receipt WHEN EXISTS (SELECT 1 FROM outbox WHERE row_id = OLD.row_id)
+    BEGIN
+        SELECT RAISE(ABORT, 'a receipt is evidence: it goes with its row only');
+    END;
+INSERT INTO session VALUES ('main/a', 'active', 1), ('main/closed', 'closed', 2);
+INSERT INTO incarnation (session, number, state, spawned_at_ms, runtime, container_id, replies_mark, acks_mark, died_at_ms, ending, oom, forgiven)
+    VALUES ('main/a', 1, 'dead', 1000, 'process', '1:1', 0, 0, 2000, 'exited', 1, 0);
+INSERT INTO charge VALUES ('main/a', 1, 'm1', 1, NULL, 'crashed', 'noted', 2000);
+INSERT INTO pause VALUES ('main/a', 'maintenance', 3000);
+INSERT INTO turn (turn_id, session, accepted_at_ms, status, identity, attempts_started, token, replay, in_session, commands_abort, payload_ok, completed_at_ms, reason, payload)
+    VALUES ('t1', 'main/a', 1000, 'delivered', 'k1', 1, 1, 'allowed', 1, 0, 1, 2000, 'sent', '{}'), ('t2', 'main/a', 3000, 'accepted', 'k2', 0, 0, 'allowed', 1, 0, 1, NULL, NULL, '{}');
+INSERT INTO identity VALUES ('k1', 't1', 2000), ('k2', 't2', NULL);
+PRAGMA user_version = 5;
