@@ -1,8 +1,10 @@
 """Are two messages the same one?"""
 
+import re
+
 from attrs import frozen
 
-_SURROGATES = range(0xD800, 0xE000)
+_MALFORMED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @frozen(kw_only=True)
@@ -44,4 +46,4 @@ def idempotency_key(owner: str, kind: str, ordinal: int) -> str:
 
 def is_malformed(text: str) -> bool:
     """Whether a text holds what no id holds: control characters or halves of a surrogate pair."""
-    return any(ord(char) < 32 or ord(char) == 127 or ord(char) in _SURROGATES for char in text)
+    return _MALFORMED.search(text) is not None

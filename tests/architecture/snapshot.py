@@ -5,6 +5,7 @@
 
 import inspect
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
@@ -14,12 +15,15 @@ from attrs import NOTHING, Factory, fields, has
 ROOT = Path(__file__).parents[2]
 STORED = Path(__file__).parent / "public_api.txt"
 SCHEDULE = ("next_cron_run", "CronRun", "CronRefused", "CronAnswer")
+NEXT = {"schedule_next": ("ScheduleSnapshot", "compute_next_run", "explain_next_run"), "schedule_due": ("due_runs",)}
 
 
 def render(core: ModuleType, schedule: ModuleType) -> str:
     """One line per public name, sorted; those of `schedule`, which is imported by name, after the others."""
     names = {name: getattr(core, name) for name in sorted(core.__all__)}
     names |= {f"schedule.{name}": getattr(schedule, name) for name in SCHEDULE}
+    for module, held in NEXT.items():
+        names |= {f"{module}.{name}": getattr(import_module(f"turnkeel_core.{module}"), name) for name in held}
     unions = {frozenset(get_args(item)): name for name, item in names.items() if isinstance(item, UnionType)}
     return "".join(f"{_line(name, item, unions)}\n" for name, item in names.items())
 

@@ -109,10 +109,8 @@ def on_sweep(action: SweepAction) -> str:
             return f"{incarnation}: {len(if_failed)}"
         case HoldWake(reason, until_ms, _):
             return f"{reason} {until_ms}"
-        case StopContainer(_, StopAborted(message_ids), _, _):
-            return message_ids[0]
         case StopContainer(_, because, _, _):
-            return on_stuck(because)
+            return because.message_ids[0] if isinstance(because, StopAborted) else on_stuck(because)
 
 
 def on_others(action: RetryAction | SpawnAction | StartAction | GraceAction | CronAnswer) -> str:

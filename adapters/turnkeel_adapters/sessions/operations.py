@@ -6,7 +6,7 @@ import apsw
 from attrs import evolve
 
 from turnkeel_adapters.errors import RefusedMessage
-from turnkeel_adapters.sessions import delivered, inbound, migrate, outbound, outbound_facts, tasks
+from turnkeel_adapters.sessions import delivered, inbound, migrate, outbound, outbound_facts, system_actions, tasks
 from turnkeel_adapters.sessions.files import SessionFiles
 from turnkeel_adapters.sessions.history import read_ack, read_delivery, read_messages, read_replies
 from turnkeel_adapters.sessions.inbound_facts import InboundFacts, read_inbound_facts
@@ -150,6 +150,14 @@ class SessionOperations:
         """Return the session's default address, if it has one."""
         with self._files.read_inbound() as db:
             return get_session_routing(db) if columns_of(db, "session_routing") else None
+
+    def carry_out(self, message_out_id: str, content: str, answer_id: str, now_ms: int) -> str | None:
+        """Do once what a container's system row asks about its tasks, or answer why not; why not, if so."""
+        if system_actions.action_of(content) is None:
+            return None
+        with self._files.write_inbound() as db:
+            migrate.migrate_messages_in_table(db)
+            return system_actions.carry_out(db, message_out_id, content, answer_id, now_ms)
 
     def mark_delivered(self, message_out_id: str, platform_message_id: str | None, now_ms: int) -> None:
         """Note that a reply was sent; the first mark of a reply wins."""

@@ -7,12 +7,34 @@ from cyclopts import App, Parameter
 from turnkeel.cli.options import Config, Data, Json, Limit
 
 Series: TypeAlias = Annotated[str, Parameter(name="NAME", help="Of the schedule.")]
+Every: TypeAlias = Annotated[
+    str | None, Parameter(help="Every 90s, 5m, 1h30m, 2d; counted from the time due: no drift.", show_default=False)
+]
+Cron: TypeAlias = Annotated[
+    str | None, Parameter(help="Five cron fields, or @daily and the like.", show_default=False)
+]
+At: TypeAlias = Annotated[str | None, Parameter(help="Once, at this instant: 2026-03-10T09:00.", show_default=False)]
+Zone: TypeAlias = Annotated[
+    str | None, Parameter(help="Its own IANA zone; default: that of the configuration.", show_default=False)
+]
+Starts: TypeAlias = Annotated[
+    str | None, Parameter(help="Not before this instant; an interval runs first then.", show_default=False)
+]
+Missed: TypeAlias = Annotated[
+    str, Parameter(help="Of those due while no host ran: skip, latest, all, all:NUMBER or within:DURATION.")
+]
+Overlaps: TypeAlias = Annotated[
+    Literal["skip", "queue", "replace"], Parameter(help="If the one before still runs: skip, wait, or stop that one.")
+]
+Grace: TypeAlias = Annotated[
+    str | None,
+    Parameter(help="With --missed skip: how late it may still run; default: by its period.", show_default=False),
+]
+Chat: TypeAlias = Annotated[
+    str | None, Parameter(help="To which chat of that channel; default: the session's name.", show_default=False)
+]
 
 sched_app = App(name="sched", help="Schedules: list, add, show, run, pause, resume or cancel them; what was missed.")
-
-
-def _text(help: str) -> Parameter:  # noqa: A002  # the word that cyclopts has for it
-    return Parameter(help=help, show_default=False)
 
 
 @sched_app.command(name="list")
@@ -30,33 +52,28 @@ def sched_add(
     prompt: Annotated[str, Parameter(name="PROMPT", help="What its agent is told each time.")],
     /,
     *,
-    every: Annotated[str | None, _text("Every 90s, 5m, 1h30m, 2d; counted from the time due, so it never drifts.")] = None,
-    cron: Annotated[str | None, _text("Five cron fields or @daily and the like.")] = None,
-    at: Annotated[str | None, _text("Once, at this instant: 2026-03-10T09:00.")] = None,
-    zone: Annotated[str | None, _text("Its own IANA zone; default: that of the configuration.")] = None,
-    starts: Annotated[str | None, _text("Not before this instant; an interval runs first then.")] = None,
-    missed: Annotated[
-        str, Parameter(help="Of those due while no host ran: skip, latest, all, all:NUMBER or within:DURATION.")
-    ] = "latest",
-    overlap: Annotated[
-        Literal["skip", "queue", "replace"], Parameter(help="If the one before still runs: skip, wait, or stop that.")
-    ] = "skip",
-    grace: Annotated[str | None, _text("With `--missed skip`: how late it may still run; default: by its period.")] = None,
+    every: Every = None,
+    cron: Cron = None,
+    at: At = None,
+    zone: Zone = None,
+    starts: Starts = None,
+    missed: Missed = "latest",
+    overlap: Overlaps = "skip",
+    grace: Grace = None,
     channel: Annotated[str, Parameter(help="Where the answers go.")] = "local",
-    chat: Annotated[str | None, _text("To which chat of that channel; default: the session's name.")] = None,
-    thread: Annotated[str | None, _text("To which thread of that chat.")] = None,
+    chat: Chat = None,
+    thread: Annotated[str | None, Parameter(help="To which thread of that chat.", show_default=False)] = None,
     data: Data = None,
     config: Config = None,
     json: Json = False,
 ) -> int:
     """Have a session's agent told something at its times, each once, whatever is restarted in between."""
-    from turnkeel.cli.sched_change import add_schedule
+    from turnkeel.cli.sched_change import Wanted, add_schedule
 
-    return add_schedule(
-        name,
-        session,
-        prompt,
-        data,
+    wanted = Wanted(
+        series=name,
+        session=session,
+        prompt=prompt,
         every=every,
         cron=cron,
         at=at,
@@ -68,9 +85,8 @@ def sched_add(
         channel=channel,
         chat=chat,
         thread=thread,
-        config=config,
-        json=json,
     )
+    return add_schedule(wanted, data, config=config, json=json)
 
 
 @sched_app.command(name="show")

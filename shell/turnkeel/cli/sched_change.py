@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from attrs import asdict
+from attrs import asdict, frozen
 
 from turnkeel.cli.assemble_schedules import firing_of
 from turnkeel.cli.durations import duration_ms
@@ -28,54 +28,61 @@ from turnkeel_core import CatchUp, Overlap
 _MOVES: Final[dict[str, Callable[[FiringPorts, str], Changed]]] = {"pause": pause, "resume": resume, "cancel": cancel}
 
 
-def add_schedule(
-    series: str,
-    session: str,
-    prompt: str,
-    data: Path | None,
-    *,
-    every: str | None,
-    cron: str | None,
-    at: str | None,
-    zone: str | None,
-    starts: str | None,
-    catch_up: str,
-    overlap: Overlap,
-    grace: str | None,
-    channel: str,
-    chat: str | None,
-    thread: str | None,
-    config: Path | None,
-    json: bool,
-) -> int:
+@frozen(kw_only=True)
+class Wanted:
+    """A new schedule as it was typed; exactly one of `every`, `cron` and `at` is given."""
+
+    series: str
+    session: str
+    prompt: str
+    every: str | None = None
+    cron: str | None = None
+    at: str | None = None
+    zone: str | None = None
+    starts: str | None = None
+    catch_up: str = "latest"
+    overlap: Overlap = "skip"
+    grace: str | None = None
+    channel: str = "local"
+    chat: str | None = None
+    thread: str | None = None
+
+
+def add_schedule(wanted: Wanted, data: Path | None, *, config: Path | None, json: bool) -> int:
     """Store a new schedule and say when it runs first. WrongUsage, BadSchedule."""
-    if sum(one is not None for one in (every, cron, at)) != 1:
-        raise WrongUsage("give one of --every DURATION, --cron TEXT and --at INSTANT")
-    settings, data_dir, name = load_config(config), data_dir_of(data), str(SessionName.parse(session))
-    zone_name = _zone(zone, settings, needed=cron is not None)
-    schedule = Schedule(
-        series=series,
-        session=name,
-        kind="interval" if every is not None else "cron" if cron is not None else "once",
-        value=str(duration_ms(every)) if every is not None else cron or at or "",
-        zone=zone_name,
-        prompt=prompt,
-        channel=channel,
-        chat=chat or name,
-        thread=thread,
-        catch_up=catch_up_of(catch_up),
-        overlap=overlap,
-        grace_ms=None if grace is None else duration_ms(grace),
-        next_at_ms=None if at is None else _instant(at, zone_name),
-        starts_at_ms=None if starts is None else _instant(starts, zone_name),
-        moved_at_ms=0,
-        made_at_ms=0,
-    )
+    settings, data_dir = load_config(config), data_dir_of(data)
+    schedule = schedule_of(wanted, settings)
     data_dir.mkdir(parents=True, exist_ok=True)
     with open_state(data_dir) as state:
         made = add(firing_of(state, data_dir, settings), schedule)
     _tell(made, "first", json)
     return 0
+
+
+def schedule_of(wanted: Wanted, settings: HostConfig) -> Schedule:
+    """What was typed as a schedule, without its first time. WrongUsage, BadSessionName, BadZone."""
+    every, cron, at = wanted.every, wanted.cron, wanted.at
+    if sum(one is not None for one in (every, cron, at)) != 1:
+        raise WrongUsage("give one of --every DURATION, --cron TEXT and --at INSTANT")
+    name, zone = str(SessionName.parse(wanted.session)), _zone(wanted.zone, settings, needed=cron is not None)
+    return Schedule(
+        series=wanted.series,
+        session=name,
+        kind="interval" if every is not None else "cron" if cron is not None else "once",
+        value=str(duration_ms(every)) if every is not None else cron if cron is not None else at or "",
+        zone=zone,
+        prompt=wanted.prompt,
+        channel=wanted.channel,
+        chat=wanted.chat or name,
+        thread=wanted.thread,
+        catch_up=catch_up_of(wanted.catch_up),
+        overlap=wanted.overlap,
+        grace_ms=None if wanted.grace is None else duration_ms(wanted.grace),
+        next_at_ms=None if at is None else _instant(at, zone),
+        starts_at_ms=None if wanted.starts is None else _instant(wanted.starts, zone),
+        moved_at_ms=0,
+        made_at_ms=0,
+    )
 
 
 def change_schedule(move: str, series: str, data: Path | None, *, config: Path | None, json: bool) -> int:

@@ -63,10 +63,10 @@ class Follower:
         """One look, with what was read of the session just before; raises AdapterError, and the next look repeats."""
         ports, known = self._ports, self._known.setdefault(session, Known())
         rows, upto, more = self._written(session, known, reading, now_ms)
-        due = tuple(row for row in rows if row.due_at_ms is None or row.due_at_ms <= now_ms)
+        due = self._obeyed(session, tuple(row for row in rows if (row.due_at_ms or 0) <= now_ms), now_ms)
         if reading.claims:
             known.busy_at_ms = now_ms
-        later = tuple(row for row in rows if row not in due)
+        later = tuple(row for row in rows if (row.due_at_ms or 0) > now_ms)
         seen = Seen(
             session=session,
             reading=reading,
@@ -125,8 +125,16 @@ class Follower:
             known.upto, known.last, known.later = 0, None, {}  # the same, and it has grown beyond the other already
             return self._written(session, known, reading, now_ms)
         known.last = found.last
-        fresh = tuple(row for row in found.rows if row.rowid > known.upto and row.reply.kind != _SYSTEM)
+        fresh = tuple(row for row in found.rows if row.rowid > known.upto)
         return (*waiting, *fresh), found.upto, found.more
+
+    def _obeyed(self, session: str, due: tuple[WrittenRow, ...], now_ms: int) -> tuple[WrittenRow, ...]:
+        """The replies among the rows that are due; what the others ask of the host is done."""
+        for row in due:
+            if row.reply.kind == _SYSTEM:
+                answer_id = self._ports.new_id("sys")
+                self._ports.sessions.mail(session).carry_out(row.reply.message_id, row.reply.content, answer_id, now_ms)
+        return tuple(row for row in due if row.reply.kind != _SYSTEM)
 
     def _carry_out(self, session: str, owed: tuple[WriteInbound | WithdrawInbound, ...], now_ms: int) -> None:
         ports = self._ports

@@ -1,14 +1,24 @@
 """When does a host look at its schedules, and what does it do about what it finds?"""
 
 import asyncio
+from collections.abc import Mapping
+
+from attrs import frozen
 
 from turnkeel.events import FaultCleared, FaultSeen
-from turnkeel.schedules.firing import deliver
+from turnkeel.schedules.firing import Started, deliver
 from turnkeel.schedules.looking import calls_for_look, look, next_look
 from turnkeel.schedules.ports import FiringPorts, SchedulerPorts
 from turnkeel_adapters.errors import AdapterError
 
 _SUBJECT = "schedules"
+
+
+@frozen
+class _Looked:
+    after_ms: int
+    parked: Mapping[str, str]
+    broken: Mapping[str, str]
 
 
 class Scheduler:
@@ -18,6 +28,7 @@ class Scheduler:
         self._ports = ports
         self._woken = asyncio.Event()
         self._fault = ""
+        self._broken: Mapping[str, str] = {}
 
     def poke(self) -> None:
         """A schedule may have changed: look soon. From the loop's own thread."""
@@ -40,7 +51,7 @@ class Scheduler:
         """One look at all; in how many ms the next is due. A fault of the store is told once and waited out."""
         policy = self._ports.firing.policy
         try:
-            after_ms, parked = await self._ports.executor.run(_look_at_all, self._ports.firing)
+            looked = await self._ports.executor.run(_look_at_all, self._ports.firing)
         except AdapterError as error:
             if str(error) != self._fault:
                 self._ports.report(FaultSeen("", _SUBJECT, error.category, str(error)))
@@ -49,26 +60,42 @@ class Scheduler:
         if self._fault:
             self._ports.report(FaultCleared("", _SUBJECT))
             self._fault = ""
-        for series, reason in parked:
+        self._tell(looked)
+        return looked.after_ms
+
+    def _tell(self, looked: _Looked) -> None:
+        for series, reason in looked.parked.items():
             self._ports.report(FaultSeen("", f"schedule {series}", "parked", reason))
-        return after_ms
+        for series, reason in looked.broken.items():
+            if self._broken.get(series) != reason:
+                self._ports.report(FaultSeen("", f"schedule {series}", "broken", reason))
+        self._broken = looked.broken
 
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._woken.set()
 
 
-def _look_at_all(ports: FiringPorts) -> tuple[int, tuple[tuple[str, str], ...]]:
+def _look_at_all(ports: FiringPorts) -> _Looked:
     with ports.store.reading() as work:
         now_ms = ports.now_ms()
         wanted = tuple(one.series for one in work.schedules.waiting() if calls_for_look(work, one, now_ms))
-    parked: list[tuple[str, str]] = []
+    started: list[Started] = []
+    parked: dict[str, str] = {}
+    broken: dict[str, str] = {}
     for series in wanted:
-        with ports.store.transaction() as work:
-            at_ms = ports.now_ms()  # once the lock is had
-            outlook = look(work, ports, series, at_ms)
-        deliver(ports, outlook.started, at_ms)
-        parked += [] if outlook.parked is None else [(series, outlook.parked)]
+        try:
+            with ports.store.transaction() as work:
+                outlook = look(work, ports, series, ports.now_ms())  # the clock is read once the lock is had
+        except AdapterError:
+            raise
+        except Exception as error:  # whatever is wrong with one schedule, the others go on
+            broken[series] = f"{error!r}; this is a fault of the host: report it"
+            continue
+        started += outlook.started
+        parked |= {} if outlook.parked is None else {series: outlook.parked}
+    deliver(ports, tuple(started), ports.now_ms())
     with ports.store.reading() as work:
         now_ms = ports.now_ms()
-        return max(0, next_look(work, ports.policy, now_ms) - now_ms), tuple(parked)
+        after_ms = max(0, next_look(work, ports.policy, now_ms) - now_ms)
+    return _Looked(max(after_ms, ports.policy.queued_look_ms) if broken else after_ms, parked, broken)

@@ -146,8 +146,8 @@ class Lab:
         return found
 
     def open_rows(self, name: str) -> int:
-        """How many messages are still pending."""
-        [[count]] = self.sql(name, "SELECT count(*) FROM messages_in WHERE status = 'pending'")
+        """How many messages that call for an answer are still pending."""
+        [[count]] = self.sql(name, "SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger = 1")
         assert isinstance(count, int)
         return count
 

@@ -75,7 +75,7 @@ with open(folder + "/outbox/heavy/zeros", "wb") as file:
 replies = {"long": "x" * 3_000_000, "linked": "see this", "heavy": "see that", "fits": "x" * 1_000_000}
 while True:
     open(folder + "/.heartbeat", "w").close()
-    for (key,) in db.execute("SELECT id FROM messages_in WHERE status = 'pending'").fetchall():
+    for (key,) in db.execute("SELECT id FROM messages_in WHERE status = 'pending' AND trigger = 1").fetchall():
         if out.execute("SELECT 1 FROM processing_ack WHERE message_id = ?", (key,)).fetchall():
             continue
         for seq, (reply, text) in enumerate(replies.items()):

@@ -84,7 +84,7 @@ def trial(tmp_path):
     made.log.close()
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.long)])
 def test_an_interval_and_a_cron_survive_kills_during_their_runs_without_a_double_or_lost_firing(trial, rounds):
     for _ in range(rounds):
         trial.kill_in_a_run()
@@ -109,6 +109,7 @@ def test_a_host_killed_between_the_claim_and_the_inbox_loses_nothing_and_runs_no
     assert sum(one["ran"] for one in figures.values()) >= 2, figures
 
 
+@pytest.mark.long
 def test_a_host_killed_inside_the_transaction_of_a_claim_claims_it_when_it_is_back(trial):
     assert trial.start(die="in the transaction").wait(60) == -9
     assert trial.rows("SELECT count(*) FROM occurrence") == [(0,)] == trial.rows("SELECT count(*) FROM turn")

@@ -11,6 +11,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from turnkeel.schedules import scheduler
 from turnkeel.schedules.changing import BadSchedule, add, cancel, pause, resume, run_now
 from turnkeel.schedules.firing import claim
 from turnkeel.schedules.looking import look
@@ -439,3 +440,12 @@ def test_secrets_stay_out_of_reasons(tmp_path):
         assert work.schedules.get("s").reason == "***"
         assert work.schedules.latest("s", None, 1)[0].reason == "a ***"
     database.close()
+
+
+def test_a_schedule_that_cannot_be_looked_at_stops_no_other(desk, monkeypatch):
+    desk.add(), desk.add(series="t")
+    desk.now_ms = T + SECOND
+    monkeypatch.setattr(scheduler, "look", lambda work, ports, series, now: {"t": look(work, ports, "t", now)}[series])
+    looked = scheduler._look_at_all(desk.ports)
+    assert set(looked.broken) == {"s"} and looked.after_ms == SchedulePolicy().queued_look_ms
+    assert (desk.outcomes(), desk.outcomes("t")) == ([], [(1, "claimed")])
