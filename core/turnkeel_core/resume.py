@@ -115,9 +115,7 @@ def _of_stale(
     if not clears:
         return (KeepResume("nothing_resumed", stale.pattern),), (*rules, resumed)
     again = not seen.retried
-    retry = _tried(
-        "retry", again, "it is run again at once", "it was run again already", Fact("retried", seen.retried)
-    )
+    retry = _tried("retry", again, "it is run again at once", "it was run again already", Fact("retried", seen.retried))
     retries = (RetryFresh(stale.kind, stale.pattern),) if again else ()
     return (*clears, *retries), (*rules, resumed, retry)
 

@@ -78,7 +78,9 @@ def _evaluate(seen: ScheduleSnapshot, policy: SchedulePolicy) -> tuple[NextRunAn
             answer = _cron(seen)
             facts = (Fact("value", seen.value), Fact("zone", str(seen.zone)))
         case other:
-            answer = ScheduleRefused("kind", f"{other[:80]!r} is no kind of schedule; there are once, interval and cron")
+            answer = ScheduleRefused(
+                "kind", f"{other[:80]!r} is no kind of schedule; there are once, interval and cron"
+            )
     because = answer.reason if isinstance(answer, ScheduleRefused) else f"a schedule of the kind {seen.kind}"
     return answer, RuleTried(rule=seen.kind, result="fired", because=because, facts=facts, limits=limits)
 

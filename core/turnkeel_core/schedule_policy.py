@@ -44,13 +44,17 @@ class SchedulePolicy:
         default=7_200_000, validator=_COUNT, metadata=_why("after two hours a briefing for the morning is stale")
     )
     look_ms: int = field(
-        default=60_000, validator=_AT_LEAST_ONE, metadata=_why("once a minute covers clocks that were set, and lost rings")
+        default=60_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("once a minute covers clocks that were set, and lost rings"),
     )
     queued_look_ms: int = field(
         default=1_000, validator=_AT_LEAST_ONE, metadata=_why("a run that waits for another starts soon after its end")
     )
     shortest_ms: int = field(
-        default=1_000, validator=_AT_LEAST_ONE, metadata=_why("an agent that starts more than once a second is a runaway")
+        default=1_000,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("an agent that starts more than once a second is a runaway"),
     )
     retention_ms: int = field(
         default=90 * 86_400_000,

@@ -6,6 +6,8 @@ import apsw
 import pytest
 
 from turnkeel_adapters.lifecycle.store import StateLifecycle
+from turnkeel_adapters.schedules.records import Occurrence, Schedule
+from turnkeel_adapters.schedules.store import StateSchedules
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_adapters.state.journal import JournalLine
@@ -14,8 +16,8 @@ from turnkeel_adapters.state.pauses import Pause
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_core import AcceptTurn, ChargeAttempt, EnqueueRow, OutboxRow, Receipt, RecordReceipts, Turn
 
-UNDER_TURNS = ("identity", "receipt", "life")
-"""They name no session: receipts and lives go with their turn and row, an identity outlives them."""
+UNDER_OTHERS = ("identity", "receipt", "life", "occurrence")
+"""They name no session: each goes with its turn, row or schedule, and an identity outlives them."""
 VERSION_1 = (Path(__file__).parent / "turnkeel_db_version_1.sql").read_text(encoding="utf-8")
 
 
@@ -98,6 +100,15 @@ def fill(state, session):
         at_ms=1, session=session, incarnation=1, decision="d", policy="{}", input="{}", actions="[]", why="{}"
     )
     state.journal.append(line)
+    schedule = Schedule(
+        series=f"s {session}", session=session, kind="once", value="1", zone="UTC", prompt="p", channel="c",
+        next_at_ms=1, moved_at_ms=1, made_at_ms=1,
+    )  # fmt: skip
+    missed = Occurrence(
+        series=schedule.series, nominal_at_ms=1, outcome="missed", noted_at_ms=1, ended_at_ms=1, until_at_ms=1
+    )
+    with StateSchedules(state.database).transaction() as work:
+        assert work.schedules.insert(schedule) and work.schedules.note(missed)
     turn = Turn(turn_id=f"t {session}", session=session, accepted_at_ms=1)
     rows = [row_of(session, turn.turn_id), row_of(session, None)]
     with StateLifecycle(state.database).transaction() as work:
@@ -130,12 +141,12 @@ def test_forgetting_leaves_no_row_of_the_session_and_every_row_of_the_others(sta
         fill(state, session)
     everything = tables_naming(state, "main/b")
     tables = {name for (name,) in state.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert everything.keys() == tables - {"policy", *UNDER_TURNS}, "fill() knows every table"
+    assert everything.keys() == tables - {"policy", *UNDER_OTHERS}, "fill() knows every table"
     state.registry.close("main/a", 1)
     assert state.registry.rows_about("main/a") == sum(everything.values())
     assert state.registry.forget("main/a")
     assert tables_naming(state, "main/a") == {}
-    for table, left in (("receipt", 2), ("life", 4)):
+    for table, left in (("receipt", 2), ("life", 4), ("occurrence", 1)):
         assert state.database.rows(f"SELECT count(*) FROM {table}") == [(left,)], "those of the other session"
     assert tables_naming(state, "main/b") == everything
     assert state.registry.rows_about("main/a") == 0

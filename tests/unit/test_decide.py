@@ -109,6 +109,13 @@ ASKED = {
         now_ms=NOW,
         dispatched=(core.Dispatched(key=core.MessageKey("c", "m"), sent_at_ms=1, started_at_ms=1),),
     ),
+    "plan_occurrences": core.OccurrenceSnapshot(
+        now_ms=NOW,
+        series="s",
+        next_at_ms=NOW,
+        moved_at_ms=1,
+        runs=core.DueRuns(due_at_ms=(NOW,), following=core.NoMoreRuns()),
+    ),
     "decide_sender": core.SenderSnapshot(now_ms=NOW, chat="c", sender="ann"),
     "should_clear_resume": core.ResumeSnapshot(now_ms=NOW, error="session expired", session="s", anchor="a"),
     "decide_trigger": core.TriggerSnapshot(now_ms=NOW, chat="c", trigger="@Andy"),

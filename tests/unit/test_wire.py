@@ -56,6 +56,13 @@ st.register_type_strategy(
         error_chars=st.integers(1, 8_192),
     ),
 )
+_COUNT = st.integers(1, 9)
+st.register_type_strategy(
+    turnkeel_core.CatchUp,
+    st.builds(turnkeel_core.CatchUp, runs=st.sampled_from(("skip", "latest")))
+    | st.builds(turnkeel_core.CatchUp, runs=st.just("all"), limit=st.none() | _COUNT)
+    | st.builds(turnkeel_core.CatchUp, runs=st.just("within"), window_ms=_COUNT),
+)
 resolve_types(Explanation)
 _RULES = st.lists(st.from_type(turnkeel_core.RuleTried), max_size=2).map(tuple)
 _LEAF = st.builds(Explanation, rules=_RULES, parts=st.just(()))

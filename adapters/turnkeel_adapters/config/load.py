@@ -103,9 +103,7 @@ def _finished(config: HostConfig) -> HostConfig:
     if agent.command is not None:
         agent = evolve(agent, argv=tuple(shlex.split(agent.command)))
     allowed = tuple(dict.fromkeys((*DEFAULT_ALLOW, *agent.pass_environment)))
-    return evolve(
-        config, stuck=stuck, agent=evolve(agent, pass_environment=allowed), resume=_with_usual(config.resume)
-    )
+    return evolve(config, stuck=stuck, agent=evolve(agent, pass_environment=allowed), resume=_with_usual(config.resume))
 
 
 def _with_usual(resume: ResumePolicy) -> ResumePolicy:

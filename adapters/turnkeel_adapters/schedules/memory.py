@@ -77,9 +77,7 @@ class _Tables:
         known = self.by_time.get(key)
         if known is not None and known.outcome in OPEN:
             told = evolve(known, outcome=occurrence.outcome, turn_id=occurrence.turn_id, reason=occurrence.reason)
-            self.by_time[key] = evolve(
-                told, noted_at_ms=occurrence.noted_at_ms, ended_at_ms=occurrence.ended_at_ms
-            )
+            self.by_time[key] = evolve(told, noted_at_ms=occurrence.noted_at_ms, ended_at_ms=occurrence.ended_at_ms)
 
     def open_of(self, series: str) -> tuple[Occurrence, ...]:
         return tuple(one for one in self._sorted() if one.series == series and one.outcome in OPEN)

@@ -12,9 +12,7 @@ _COLUMNS: Final = (
     "series, session, kind, value, zone, prompt, channel, account, chat, thread, catch_up, catch_up_limit,"
     " catch_up_window_ms, overlap, grace_ms, status, next_at_ms, moved_at_ms, starts_at_ms, made_at_ms, reason"
 )
-_SEEN: Final = (
-    "series, nominal_at_ms, outcome, by_hand, turn_id, noted_at_ms, ended_at_ms, until_at_ms, count, reason"
-)
+_SEEN: Final = "series, nominal_at_ms, outcome, by_hand, turn_id, noted_at_ms, ended_at_ms, until_at_ms, count, reason"
 SQL: Final[dict[str, str]] = {
     "insert": f"INSERT INTO schedule ({_COLUMNS}) VALUES ({', '.join('?' * 21)}) ON CONFLICT DO NOTHING",
     "get": f"SELECT {_COLUMNS} FROM schedule WHERE series = ?",

@@ -104,9 +104,7 @@ def open_host(
             runner.close()
 
 
-def _station(
-    host: Host, delivery: Delivery, config: HostConfig, data_dir: Path, timetable: Timetable
-) -> Station:
+def _station(host: Host, delivery: Delivery, config: HostConfig, data_dir: Path, timetable: Timetable) -> Station:
     return Station(
         host=host,
         sender=delivery.sender,

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from turnkeel.cli.commands_control import pause, resume, session_app
 from turnkeel.cli.commands_lifecycle import LIFECYCLE
 from turnkeel.cli.commands_mounts import mounts_app
-from turnkeel.cli.commands_senders import interrupted, senders_app
 from turnkeel.cli.commands_schedules import sched_app
+from turnkeel.cli.commands_senders import interrupted, senders_app
 from turnkeel.cli.errors import WRONG_USAGE
 from turnkeel.cli.options import Agent, AgentRunner, Config, Data, Json, Limit, Session
 from turnkeel.cli.place import data_dir_of

@@ -10,9 +10,7 @@ Series: TypeAlias = Annotated[str, Parameter(name="NAME", help="Of the schedule.
 Every: TypeAlias = Annotated[
     str | None, Parameter(help="Every 90s, 5m, 1h30m, 2d; counted from the time due: no drift.", show_default=False)
 ]
-Cron: TypeAlias = Annotated[
-    str | None, Parameter(help="Five cron fields, or @daily and the like.", show_default=False)
-]
+Cron: TypeAlias = Annotated[str | None, Parameter(help="Five cron fields, or @daily and the like.", show_default=False)]
 At: TypeAlias = Annotated[str | None, Parameter(help="Once, at this instant: 2026-03-10T09:00.", show_default=False)]
 Zone: TypeAlias = Annotated[
     str | None, Parameter(help="Its own IANA zone; default: that of the configuration.", show_default=False)

@@ -75,6 +75,9 @@ DECISIONS: Final[dict[str, Answer]] = {
     "decide_spawn": _asked(core.SpawnSnapshot, core.SpawnPolicy, _one(core.decide_spawn), core.explain_spawn),
     "decide_run": _asked(core.RunSnapshot, core.LimitPolicy, _one(core.decide_run), core.explain_run),
     "decide_grace": _asked(core.ClockSnapshot, core.SuspendPolicy, _one(core.decide_grace), core.explain_grace),
+    "plan_occurrences": _asked(
+        core.OccurrenceSnapshot, core.SchedulePolicy, _many(core.plan_occurrences), core.explain_occurrences
+    ),
     "decide_output": _asked(core.OutputSnapshot, core.OutputPolicy, _one(core.decide_output), core.explain_output),
     "decide_mount": _asked(core.MountSnapshot, core.MountPolicy, _one(core.decide_mount), core.explain_mount),
     "plan_mounts": _asked(core.MountsSnapshot, core.MountPolicy, _many(core.plan_mounts), core.explain_mounts),
@@ -121,9 +124,7 @@ DECISIONS: Final[dict[str, Answer]] = {
     ),
     "plan_requeue": _asked(core.RequeueSnapshot, core.RequeuePolicy, _many(core.plan_requeue), core.explain_requeue),
     "decide_sender": _asked(core.SenderSnapshot, core.SenderPolicy, _one(core.decide_sender), core.explain_sender),
-    "decide_trigger": _asked(
-        core.TriggerSnapshot, core.SenderPolicy, _one(core.decide_trigger), core.explain_trigger
-    ),
+    "decide_trigger": _asked(core.TriggerSnapshot, core.SenderPolicy, _one(core.decide_trigger), core.explain_trigger),
     "next_cron_run": _cron,
 }
 """The decisions by name; each takes input, policy (None: the defaults) and whether to explain."""

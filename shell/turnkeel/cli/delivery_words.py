@@ -10,10 +10,10 @@ from turnkeel.events import (
     ReplySent,
     RunInterrupted,
     SendDeferred,
+    SenderDenied,
     SendFailed,
     SendRetry,
     SendUnknown,
-    SenderDenied,
     TurnFailed,
 )
 

@@ -86,9 +86,7 @@ def deny(
     return Kept(message_id=row_id)
 
 
-def stop_denied(
-    work: LifecycleWork, seen: Seen, senders: SenderPolicy, policy: TurnPolicy
-) -> tuple[SenderDenied, ...]:
+def stop_denied(work: LifecycleWork, seen: Seen, senders: SenderPolicy, policy: TurnPolicy) -> tuple[SenderDenied, ...]:
     """Before a run starts: a message whose sender may no longer start one is stopped; what is to be told of it."""
     if senders == SenderPolicy():
         return ()

@@ -2,9 +2,9 @@
 
 from attrs import frozen
 
+from turnkeel.delivery.gather import source_of
 from turnkeel.delivery.mirror import mirror, reply_id_of
 from turnkeel.delivery.ports import DeliveryPorts
-from turnkeel.delivery.gather import source_of
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.taking import WrittenRow
 from turnkeel_core import OutboxRow, Receipt

@@ -35,8 +35,7 @@ def claim(
     One that waits for an earlier run has its row already and takes it up. A refused turn is kept as failed, with why.
     """
     waits = any(
-        one.nominal_at_ms == nominal_ms and one.outcome == "queued"
-        for one in work.schedules.open_of(schedule.series)
+        one.nominal_at_ms == nominal_ms and one.outcome == "queued" for one in work.schedules.open_of(schedule.series)
     )
     turn_id = ports.new_id("task")
     row = Occurrence(
@@ -90,9 +89,7 @@ def incoming_of(schedule: Schedule, turn_id: str, now_ms: int) -> Incoming:
     )
 
 
-def _accept(
-    work: ScheduleWork, ports: FiringPorts, schedule: Schedule, row: Occurrence, payload: str
-) -> Occurrence:
+def _accept(work: ScheduleWork, ports: FiringPorts, schedule: Schedule, row: Occurrence, payload: str) -> Occurrence:
     """The row as it stands once its turn was asked for."""
     turn_id = row.turn_id or ""
     identity = MessageIdentity(channel=CHANNEL, chat=schedule.series, message_id=str(row.nominal_at_ms))

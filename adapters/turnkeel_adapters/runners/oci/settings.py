@@ -179,9 +179,7 @@ class ContainerSettings:
     @property
     def mount_table(self) -> MountTable:
         """What there is to decide about mounts."""
-        return MountTable(
-            mounts=self.mounts, allowlist=self.mount_allowlist, absolute_targets=self.mount_absolute
-        )
+        return MountTable(mounts=self.mounts, allowlist=self.mount_allowlist, absolute_targets=self.mount_absolute)
 
 
 @frozen(kw_only=True)
