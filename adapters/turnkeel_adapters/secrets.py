@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # without a configuration nobody pays for what reads one
     from turnkeel_adapters.config.records import HostConfig
 
 SECRET_FILE_BYTES: Final = 1_048_576
-"""No key is longer: what is, was put in a secret's place by mistake, and looking for each of its lines costs too much."""
+"""No key is longer: what is, was put there by mistake, and looking for each of its lines costs too much."""
 
 _TOKENS: Final = ("accessToken", "refreshToken")
 _NESTED: Final = "claudeAiOauth"

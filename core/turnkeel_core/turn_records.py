@@ -66,7 +66,8 @@ class SessionFacts:
     """What the session's two files say about the turn's message, read in this order: acks, then replies.
 
     `ack` and `died_at_ms` (the latest end of its container) are the container's; `busy_at_ms` is the last instant at
-    which it held another claim; `abandoned`: the one that claimed it is dead. `replies_left` are its outbound rows not yet taken into the outbox.
+    which it held another claim; `abandoned`: the one that claimed it is dead. `replies_left` are its outbound
+    rows not yet taken into the outbox.
     """
 
     row: Literal["missing", "pending", "paused", "completed", "failed"]

@@ -72,7 +72,7 @@ st.register_type_strategy(
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_public_record_comes_back_as_it_was_written(cls, data):
     record = data.draw(st.from_type(cls))

@@ -1,4 +1,4 @@
-"""What outlasts the states of turns and rows, in memory: receipts, identities, taken replies, lives and dead letters."""
+"""What outlasts turns and rows, in memory: receipts, identities, taken replies, lives and dead letters?"""
 
 from typing import Literal
 

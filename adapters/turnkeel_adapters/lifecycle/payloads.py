@@ -35,7 +35,8 @@ class AttachedFile:
 class Outgoing:
     """The payload of an outbox row: its parts as they were cut, and the files of `folder`.
 
-    `folder` is relative to the folder of the row's session; None without files. `in_reply_to` is the message that is answered.
+    `folder` is relative to the folder of the row's session; None without files. `in_reply_to` is the message that is
+    answered.
     """
 
     parts: tuple[str, ...]

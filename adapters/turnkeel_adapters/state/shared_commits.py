@@ -39,7 +39,7 @@ class SharedCommits:
 
     @contextmanager
     def shared(self) -> Generator[None, None, None]:
-        """One thread's part: back when it is committed, or nothing of it. Inside another transaction it is that one's."""
+        """One thread's part: back when it is committed, or nothing of it. Inside another one it is that one's."""
         batch = None
         self._take_turn()
         try:

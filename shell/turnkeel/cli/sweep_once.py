@@ -63,7 +63,10 @@ def sweep_once(
 
 
 def _names(sessions: tuple[str, ...], data_dir: Path, assume_stopped: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The sessions to sweep, and all that are open. A claim in a tree that has no records may belong to another host's live container."""
+    """The sessions to sweep, and all that are open.
+
+    A claim in a tree that has no records may belong to another host's live container.
+    """
     with open_reading(data_dir) as reading:
         names, everyone = chosen(reading, sessions), chosen(reading, ())
         if (data_dir / FILE_NAME).exists() or assume_stopped:

@@ -30,8 +30,8 @@ from turnkeel.events import (
 from turnkeel.lab.cast import Role
 
 _SessionEvent: TypeAlias = (
-    Adopted | StrayStopped | Woke | WakeFailed | Died | Stopping | NotStopped | Charged | Settled | MessageFailed | Held | Recurred | FaultSeen
-    | FaultCleared
+    Adopted | StrayStopped | Woke | WakeFailed | Died | Stopping | NotStopped | Charged | Settled | MessageFailed
+    | Held | Recurred | FaultSeen | FaultCleared
 )  # fmt: skip
 
 

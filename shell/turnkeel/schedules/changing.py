@@ -1,4 +1,4 @@
-"""How does a person make, pause, resume, cancel or run a schedule? Each is one transaction, beside a host or without."""
+"""How does a person make, pause, resume, cancel or run a schedule? One transaction each, with a host or without."""
 
 import re
 from typing import Final
