@@ -431,6 +431,13 @@ class Site:
         return self.data / "v2-sessions" / session
 
     def sql(self, session: str, file: str, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Read or change a session file; a journal that the host rolls back at this instant is waited for once."""
+        try:
+            return self._sql(session, file, sql, *values)
+        except apsw.IOError:
+            return self._sql(session, file, sql, *values)
+
+    def _sql(self, session: str, file: str, sql: str, *values: object) -> list[tuple[object, ...]]:
         db = apsw.Connection(str(self.folder(session) / file))
         try:
             db.set_busy_timeout(5_000)
