@@ -197,7 +197,7 @@ def test_hosts_killed_at_random_instants_lose_nothing_and_their_agents_work_on(l
     sent, kinds = [], Counter()
     with watched(lab) as census:
         for n in range(rounds):
-            for name in rng.choices(names, k=5):
+            for name in rng.choices(names, k=5) if n else names:
                 sent += lab.send(name, f"{n}")
             kind = ROUNDS[n % len(ROUNDS)]
             host = lab.serve(config)
