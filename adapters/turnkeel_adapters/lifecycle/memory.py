@@ -29,7 +29,7 @@ class MemoryTables:
         held = (self.turns.by_id, self.turns.payloads, self.turns.notes, self.outbox.by_id, self.outbox.payloads)
         more = (self.receipts.by_row, self.identities.by_key, self.sources.outcomes)
         last = (self.life.lines, self.dead.records)
-        return (*held, *more, *last)  # type: ignore[return-value]
+        return (*held, *more, *last)  # type: ignore[return-value]  # each is copied and put back whole, never mixed
 
 
 class MemoryLifecycle:
