@@ -75,9 +75,10 @@ def _open_row_after(row: OutboxRow, action: RowAction) -> OutboxRow:
     match action:
         case ClaimRow():
             lease = Lease(owner=action.owner, token=action.token, until_at_ms=action.until_at_ms)
-            sent = evolve(row, status="sending", token=action.token, lease=lease)
-            ours = action.expected_token == row.token and row.status != "sending"
-            return evolve(sent, send_started_at_ms=action.started_at_ms) if ours else row
+            if action.expected_token != row.token or row.status == "sending":
+                return row
+            began_ms = action.started_at_ms
+            return evolve(row, status="sending", token=action.token, lease=lease, send_started_at_ms=began_ms)
         case DeliverRow(at_ms=at_ms):
             return evolve(row, status="delivered", lease=None, completed_at_ms=at_ms, parts_proven=row.parts)
         case RetryRow():
@@ -123,9 +124,10 @@ def after_turn(turn: Turn, action: TurnChange) -> Turn:
             return evolve(turn, ack=action.outcome, acked_at_ms=action.at_ms)
         case ClaimTurn():
             lease = Lease(owner=action.owner, token=action.token, until_at_ms=action.until_at_ms)
-            run = evolve(turn, status="running", token=action.token, lease=lease)
-            ours = action.expected_token == turn.token
-            return evolve(run, attempts_started=action.attempts_started) if ours else turn
+            if action.expected_token != turn.token:
+                return turn
+            started = action.attempts_started
+            return evolve(turn, status="running", token=action.token, lease=lease, attempts_started=started)
         case AbortTurn():
             stopped = evolve(turn, status="aborted", lease=None, token=action.token)
             return evolve(stopped, completed_at_ms=action.at_ms, reason=action.reason)

@@ -737,7 +737,7 @@ def store_ended(work, count):
         tables.identities.keep(name, name, NOW)
         tables.receipts.add(name, (Receipt(0, None, NOW),))
         tables.sources.take(name, "main/a", "queued", NOW)
-        tables.life.add(LifeLine(turn_id=name, row_id=name, at_ms=NOW, what="FailRow", detail="{}", because=""))
+        tables.life.add([LifeLine(turn_id=name, row_id=name, at_ms=NOW, what="FailRow", detail="{}", because="")])
         letter = DeadRecord(session="main/a", message_id=name, payload="{}", reason="x", made_at_ms=NOW)
         tables.dead.keep(evolve(letter, state="dropped"))
 

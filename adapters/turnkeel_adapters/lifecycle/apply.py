@@ -102,22 +102,26 @@ def apply_actions(tables: Tables, actions: Iterable[Change], now: Now) -> tuple[
 
     KeyError if the payload of a new turn or row is missing.
     """
-    return tuple(refused for action in actions if (refused := _apply(tables, action, now)) is not None)
+    lines: list[LifeLine] = []
+    refused = [found for action in actions if (found := _apply(tables, action, now, lines)) is not None]
+    if lines:
+        tables.life.add(lines)
+    return tuple(refused)
 
 
-def _apply(tables: Tables, action: Change, now: Now) -> Refused | None:
+def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> Refused | None:
     match action:
         case AcceptTurn(turn):
             if not _accept(tables, turn, now.payloads[turn.turn_id]):
                 return Refused(action, "exists")
             if now.because:  # else the turn itself tells all of it
-                _live(tables, action, now, turn.turn_id, None)
+                lines.append(_line(action, now, turn.turn_id, None))
         case EnqueueRow(row):
             if not tables.outbox.insert(row, now.payloads[row.row_id]):
                 return Refused(action, "exists")
             if row.source is not None:
                 tables.sources.take(row.source, row.session, "queued", now.at_ms)
-            _live(tables, action, now, row.turn_id, row.row_id)
+            lines.append(_line(action, now, row.turn_id, row.row_id))
         case RefuseReply():
             if action.source is not None:
                 tables.sources.take(action.source, action.session, action.reason, now.at_ms)
@@ -128,31 +132,31 @@ def _apply(tables: Tables, action: Change, now: Now) -> Refused | None:
         case WithdrawInbound() | AskChannel() | HoldForPerson():
             pass
         case ClaimRow() | RecordReceipts() | DeliverRow() | RetryRow() | DeferRow():
-            return _change_row(tables, action, now)
+            return _change_row(tables, action, now, lines)
         case MarkUnknown() | FailRow() | ExpireRow():
-            return _change_row(tables, action, now)
+            return _change_row(tables, action, now, lines)
         case ClaimTurn() | AbortTurn() | NoteAck() | MirrorRun() | AwaitDelivery():
-            return _change_turn(tables, action, now)
+            return _change_turn(tables, action, now, lines)
         case RetryTurn() | SettleDelivered() | SettleFailed():
-            return _change_turn(tables, action, now)
+            return _change_turn(tables, action, now, lines)
     return None
 
 
-def _live(tables: Tables, action: Change, now: Now, turn_id: str | None, row_id: str | None) -> None:
+def _line(action: Change, now: Now, turn_id: str | None, row_id: str | None) -> LifeLine:
     detail = None if isinstance(action, AcceptTurn | EnqueueRow) else wire.dumps(action)
     what = type(action).__name__
-    line = LifeLine(turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=now.because)
-    tables.life.add(line)
+    return LifeLine(turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=now.because)
 
 
 def _accept(tables: Tables, turn: Turn, payload: str) -> bool:
-    if turn.identity is not None and tables.identities.get(turn.identity) is not None:
+    name = turn.identity
+    if name is not None and not tables.identities.keep(name, turn.turn_id, None):
         return False
-    if not tables.turns.insert(turn, payload):
-        return False
-    if turn.identity is not None:
-        tables.identities.keep(turn.identity, turn.turn_id, turn.completed_at_ms)
-    return True
+    if tables.turns.insert(turn, payload):
+        return True
+    if name is not None:
+        tables.identities.forget(name)
+    return False
 
 
 def _prune(tables: Tables, action: PruneRow | PruneTurn | ForgetIdentity) -> Refused | None:
@@ -163,13 +167,16 @@ def _prune(tables: Tables, action: PruneRow | PruneTurn | ForgetIdentity) -> Ref
         case PruneTurn(turn_id):
             if tables.outbox.of_turn(turn_id):
                 return Refused(action, "in_use")
+            turn = tables.turns.get(turn_id)
+            if turn is not None and turn.identity is not None and turn.completed_at_ms is not None:
+                tables.identities.settle(turn.identity, turn.completed_at_ms)
             done = tables.turns.delete(turn_id)
         case ForgetIdentity(identity):
             done = tables.identities.forget(identity)
     return None if done else Refused(action, "missing")
 
 
-def _change_row(tables: Tables, action: _RowChange, now: Now) -> Refused | None:
+def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLine]) -> Refused | None:
     before = tables.outbox.get(action.row_id)
     if before is None:
         return Refused(action, "missing")
@@ -188,11 +195,11 @@ def _change_row(tables: Tables, action: _RowChange, now: Now) -> Refused | None:
         if letter is not None:
             tables.dead.keep(letter)
     if after != before or proofs:
-        _live(tables, action, now, before.turn_id, before.row_id)
+        lines.append(_line(action, now, before.turn_id, before.row_id))
     return None
 
 
-def _change_turn(tables: Tables, action: TurnChange, now: Now) -> Refused | None:
+def _change_turn(tables: Tables, action: TurnChange, now: Now, lines: list[LifeLine]) -> Refused | None:
     before = tables.turns.get(action.turn_id)
     if before is None:
         return Refused(action, "missing")
@@ -203,8 +210,6 @@ def _change_turn(tables: Tables, action: TurnChange, now: Now) -> Refused | None
         return Refused(action, "stale_token")
     if after != before and not tables.turns.update(before, after):
         return Refused(action, "stale_token")
-    if after.identity is not None and after.completed_at_ms is not None:
-        tables.identities.settle(after.identity, after.completed_at_ms)
     note = _note(before, action)
     if note is not None:
         tables.turns.set_note(before.turn_id, note)
@@ -213,7 +218,7 @@ def _change_turn(tables: Tables, action: TurnChange, now: Now) -> Refused | None
         if letter is not None:
             tables.dead.keep(letter)
     if after != before:
-        _live(tables, action, now, before.turn_id, None)
+        lines.append(_line(action, now, before.turn_id, None))
     return None
 
 

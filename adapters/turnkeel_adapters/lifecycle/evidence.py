@@ -7,12 +7,11 @@ import apsw
 from turnkeel_adapters.lifecycle.tables import Outcome
 from turnkeel_core import KeptIdentity, Receipt
 
-_SAME: Final = "row_id = ?1 AND part = ?2 AND platform_id IS ?3 AND at_ms = ?4"
 SQL: Final[dict[str, str]] = {
-    "add": "INSERT INTO receipt (row_id, part, platform_id, at_ms) SELECT ?1, ?2, ?3, ?4"
-    f" WHERE NOT EXISTS (SELECT 1 FROM receipt WHERE {_SAME})",
-    "of_row": "SELECT part, platform_id, at_ms FROM receipt WHERE row_id = ? ORDER BY id",
-    "identity": "SELECT identity, turn_id, settled_at_ms FROM identity WHERE identity = ?",
+    "add": "INSERT INTO receipt (row_id, part, platform_id, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    "of_row": "SELECT part, platform_id, at_ms FROM receipt WHERE row_id = ? ORDER BY part, at_ms, platform_id",
+    "identity": "SELECT identity, turn_id, coalesce(settled_at_ms, (SELECT completed_at_ms FROM turn"
+    " WHERE turn.turn_id = identity.turn_id)) FROM identity WHERE identity = ?",
     "keep": "INSERT INTO identity (identity, turn_id, settled_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     "settle": "UPDATE identity SET settled_at_ms = ? WHERE identity = ?",
     "forget": "DELETE FROM identity WHERE identity = ?",
@@ -36,14 +35,14 @@ class Receipts:
         """Each once, however often it is brought; how many were new."""
         new = 0
         for receipt in receipts:
-            self._db.execute(SQL["add"], (row_id, receipt.part, receipt.platform_id, receipt.at_ms)).fetchall()
+            self._db.execute(SQL["add"], (row_id, receipt.part, receipt.platform_id or "", receipt.at_ms))
             new += self._db.changes()
         return new
 
     def of_row(self, row_id: str) -> tuple[Receipt, ...]:
-        """In the order in which they came."""
-        typed = cast("list[tuple[int, str | None, int]]", self._db.execute(SQL["of_row"], (row_id,)).fetchall())
-        return tuple(Receipt(part, platform_id, at_ms) for part, platform_id, at_ms in typed)
+        """Part after part, each in the order of time."""
+        typed = cast("list[tuple[int, str, int]]", self._db.execute(SQL["of_row"], (row_id,)).fetchall())
+        return tuple(Receipt(part, platform_id or None, at_ms) for part, platform_id, at_ms in typed)
 
 
 class Identities:
@@ -62,7 +61,7 @@ class Identities:
         return self._db.changes() == 1
 
     def settle(self, identity: str, at_ms: int) -> None:
-        """Its turn has ended."""
+        """Its turn goes; it ended then."""
         self._db.execute(SQL["settle"], (at_ms, identity)).fetchall()
 
     def forget(self, identity: str) -> bool:

@@ -1,6 +1,6 @@
 """How do the lives of turns and rows lie in `turnkeel.db`? One line for each stored action."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, cast
 
 import apsw
@@ -22,10 +22,13 @@ _BY_TURN: Final = (ClaimTurn, NoteAck, MirrorRun, AwaitDelivery, SettleDelivered
 WITHOUT_WORDS: Final = frozenset(one.__name__ for one in (*_BY_TURN, ClaimRow, RecordReceipts, DeliverRow))
 """Actions of ids, instants and numbers alone: in nothing that they say can a secret stand. Most lines are theirs."""
 _COLUMNS: Final = "turn_id, row_id, at_ms, what, detail, because"
+_SUBJECT: Final = "coalesce(?1, 'row ' || ?2)"
 SQL: Final[dict[str, str]] = {
-    "add": f"INSERT INTO life ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-    "of_turn": f"SELECT {_COLUMNS} FROM life WHERE turn_id = ? ORDER BY id",
-    "of_row": f"SELECT {_COLUMNS} FROM life WHERE row_id = ? ORDER BY id",
+    "add": f"INSERT INTO life (subject, id, {_COLUMNS}) SELECT {_SUBJECT}, coalesce(max(id), 0) + 1, ?1, ?2, ?3, ?4,"
+    f" ?5, ?6 FROM life WHERE subject = {_SUBJECT}",
+    "of_turn": f"SELECT {_COLUMNS} FROM life WHERE subject = ? ORDER BY id",
+    "of_row": f"SELECT {_COLUMNS} FROM life WHERE row_id = ?1 AND subject = coalesce((SELECT turn_id FROM outbox"
+    " WHERE row_id = ?1), 'row ' || ?1) ORDER BY id",
 }
 _Row: TypeAlias = tuple[str | None, str | None, int, str, str | None, str]
 
@@ -37,13 +40,9 @@ class LifeLines:
         self._db = connection
         self._redact = redact
 
-    def add(self, line: LifeLine) -> None:
-        """After all others."""
-        detail = line.detail
-        if detail is not None and line.what not in WITHOUT_WORDS:
-            detail = self._redact(detail)
-        values = (line.turn_id, line.row_id, line.at_ms, line.what, detail, self._redact(line.because))
-        self._db.execute(SQL["add"], values).fetchall()
+    def add(self, lines: Sequence[LifeLine]) -> None:
+        """After all others, in this order."""
+        self._db.executemany(SQL["add"], [self._values(line) for line in lines])
 
     def of_turn(self, turn_id: str) -> tuple[LifeLine, ...]:
         """Those of a turn and of all of its rows."""
@@ -52,6 +51,13 @@ class LifeLines:
     def of_row(self, row_id: str) -> tuple[LifeLine, ...]:
         """Those of one row."""
         return self._lines("of_row", row_id)
+
+    def _values(self, line: LifeLine) -> tuple[str | int | None, ...]:
+        detail = line.detail
+        if detail is not None and line.what not in WITHOUT_WORDS:
+            detail = self._redact(detail)
+        because = self._redact(line.because) if line.because else ""
+        return (line.turn_id, line.row_id, line.at_ms, line.what, detail, because)
 
     def _lines(self, name: str, record_id: str) -> tuple[LifeLine, ...]:
         rows = cast("list[_Row]", self._db.execute(SQL[name], (record_id,)).fetchall())

@@ -5,7 +5,7 @@ What ended is listed from its latest end on, if it is asked for by its end; else
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import apsw
 from attrs import frozen
@@ -16,7 +16,7 @@ from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_core import OutboxRow, Receipt, Turn
-from turnkeel_core.lifecycle_states import ROW_TERMINAL, TURN_TERMINAL
+from turnkeel_core.lifecycle_states import ROW_TERMINAL, TURN_TERMINAL, TurnStatus
 
 DeadState: TypeAlias = Literal["dead", "retried", "dropped"]
 _Letter: TypeAlias = tuple[
@@ -42,8 +42,7 @@ SQL: Final[dict[str, str]] = {
     "dead_of": f"{_DEAD} WHERE state = :state AND session = :session AND id < :after ORDER BY id DESC LIMIT :limit",
     "dead_named": f"{_DEAD} WHERE message_id >= :low AND message_id < :high ORDER BY id DESC LIMIT :limit",
     "dead_one": f"{_DEAD} WHERE id = :id",
-    "key_holder": "SELECT row_id FROM outbox WHERE idempotency_key = :key"
-    " AND status NOT IN ('failed_terminal', 'expired')",
+    "key_holder": "SELECT row_id FROM outbox WHERE idempotency_key = :key AND retired = ''",
 }
 
 
@@ -86,7 +85,12 @@ class Listing:
     def turns(
         self, *, limit: int, after: str | None = None, session: str | None = None, statuses: tuple[str, ...] = ()
     ) -> tuple[TurnSummary, ...]:
-        """Up to `limit` after the one named, which must be there still. No status is every one."""
+        """Up to `limit` after the one named, which must be there still. No status is every one.
+
+        Of one session, without a status, those that are open come first.
+        """
+        if session is not None and not statuses:
+            return self._of_session(session, limit, after)
         found = self._ids(_TURN, TURN_TERMINAL, statuses, limit=limit, after=after, session=session)
         return tuple(one for turn_id in found if (one := self.turn(turn_id)) is not None)
 
@@ -150,6 +154,13 @@ class Listing:
         """The id of the row that has this idempotency key and has not failed."""
         return next(iter(self._texts("key_holder", key=key)), None)
 
+    def _of_session(self, session: str, limit: int, after: str | None) -> tuple[TurnSummary, ...]:
+        last = None if after is None else self.tables.turns.get(after)
+        ended = last is not None and last.status in TURN_TERMINAL
+        first = () if ended else self.turns(limit=limit, after=after, session=session, statuses=_TURN_OPEN)
+        place, left = after if ended else None, limit - len(first)
+        return (*first, *self.turns(limit=left, after=place, session=session, statuses=tuple(TURN_TERMINAL)))
+
     def _ids(
         self, of: dict[str, str], terminal: frozenset[str], statuses: tuple[str, ...], **bindings: int | str | None
     ) -> tuple[str, ...]:
@@ -198,6 +209,7 @@ def walk(of: dict[str, str], terminal: frozenset[str], statuses: tuple[str, ...]
     return f"SELECT {key} FROM {table}{where} ORDER BY {at} DESC, {key} DESC LIMIT :limit"
 
 
+_TURN_OPEN: Final = tuple(status for status in get_args(TurnStatus) if status not in TURN_TERMINAL)
 _STATUSES: Final = frozenset(
     ("accepted", "running", "failed_retryable", "delivery_pending", "delivered", "failed_terminal", "aborted",
      "queued", "sending", "unknown", "expired")

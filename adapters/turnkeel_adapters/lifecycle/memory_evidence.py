@@ -1,5 +1,6 @@
 """What outlasts turns and rows, in memory: receipts, identities, taken replies, lives and dead letters?"""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import evolve
@@ -15,7 +16,8 @@ class Receipts:
 
     def add(self, row_id: str, receipts: tuple[Receipt, ...]) -> int:
         had = self.of_row(row_id)
-        self.by_row[row_id] = tuple(dict.fromkeys((*had, *receipts)))
+        both = dict.fromkeys((*had, *receipts))
+        self.by_row[row_id] = tuple(sorted(both, key=lambda one: (one.part, one.at_ms, one.platform_id or "")))
         return len(self.by_row[row_id]) - len(had)
 
     def of_row(self, row_id: str) -> tuple[Receipt, ...]:
@@ -28,7 +30,11 @@ class Identities:
         self._turns = turns
 
     def get(self, identity: str) -> KeptIdentity | None:
-        return self.by_key.get(identity)
+        kept = self.by_key.get(identity)
+        turn = None if kept is None else self._turns.get(kept.turn_id)
+        if kept is None or turn is None or kept.settled_at_ms is not None:
+            return kept
+        return evolve(kept, settled_at_ms=turn.completed_at_ms)
 
     def keep(self, identity: str, turn_id: str, settled_at_ms: int | None) -> bool:
         kept = KeptIdentity(identity=identity, turn_id=turn_id, settled_at_ms=settled_at_ms)
@@ -71,8 +77,8 @@ class Life:
         self.lines: dict[int, LifeLine] = {}
         self._turns, self._rows = turns, rows
 
-    def add(self, line: LifeLine) -> None:
-        self.lines[len(self.lines) + 1] = line
+    def add(self, lines: Sequence[LifeLine]) -> None:
+        self.lines.update(enumerate(lines, len(self.lines) + 1))
 
     def of_turn(self, turn_id: str) -> tuple[LifeLine, ...]:
         return tuple(line for line in self._kept() if line.turn_id == turn_id)

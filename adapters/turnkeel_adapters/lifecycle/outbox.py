@@ -4,28 +4,30 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
 import apsw
+from attrs import evolve
 
 from turnkeel_adapters.lifecycle.changed import changed
 from turnkeel_core import Lease, OutboxRow
-from turnkeel_core.lifecycle_states import DispatchKind, RowStatus
+from turnkeel_core.lifecycle_states import ROW_FAILED, DispatchKind, RowStatus
 
 _COLUMNS: Final = (
     "row_id, kind, channel, lane, ordinal, queued_at_ms, idempotency_key, turn_id, source, status, attempts,"
     " due_at_ms, last_attempt_at_ms, send_started_at_ms, deferred_since_at_ms, completed_at_ms, parts, parts_proven,"
-    " payload_ok, token, lease_owner, lease_until_at_ms, reason, last_error, session"
+    " payload_ok, token, lease_owner, lease_until_at_ms, reason, last_error, session, retired"
 )
+# `retired` is the row's own id once it has failed, else "": its source and its key may then be used again.
 _SELECT: Final = f"SELECT {_COLUMNS} FROM outbox"
 _ENDED: Final = "completed_at_ms IS NOT NULL"
 _NAMES: Final = tuple(name.strip() for name in _COLUMNS.split(","))
 _Row: TypeAlias = tuple[
     str, DispatchKind, str, str, int, int, str, str | None, str | None, RowStatus, int, int | None, int | None,
-    int | None, int | None, int | None, int, int, int, int, str | None, int | None, str | None, str | None, str,
+    int | None, int | None, int | None, int, int, int, int, str | None, int | None, str | None, str | None, str, str,
 ]  # fmt: skip
 
 SQL: Final[dict[str, str]] = {
     "get": f"{_SELECT} WHERE row_id = ?",
     "payload": "SELECT payload FROM outbox WHERE row_id = ?",
-    "insert": f"INSERT INTO outbox ({_COLUMNS}, payload) VALUES (?{', ?' * 25}) ON CONFLICT DO NOTHING",
+    "insert": f"INSERT INTO outbox ({_COLUMNS}, payload) VALUES (?{', ?' * 26}) ON CONFLICT DO NOTHING",
     "update": "UPDATE outbox SET {} WHERE row_id = ? AND status = ? AND token = ?",
     "delete": "DELETE FROM outbox WHERE row_id = ?",
     "of_turn": f"{_SELECT} WHERE turn_id = ?",
@@ -40,15 +42,24 @@ SQL: Final[dict[str, str]] = {
 
 
 class OutboxRows:
-    """The table `outbox` on a connection inside a transaction."""
+    """The table `outbox` on a connection inside a transaction, in which nobody else writes: it is read once."""
 
     def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
         self._db = connection
         self._redact = redact
+        self._known: dict[str, OutboxRow | None] = {}
+        self._of_turn: dict[str, list[str]] = {}
+
+    def forget(self) -> None:
+        """Read again what is asked for: another transaction begins."""
+        self._known.clear()
+        self._of_turn.clear()
 
     def get(self, row_id: str) -> OutboxRow | None:
         """The row, if there is one of that id."""
-        return next(iter(self._rows("get", row_id)), None)
+        if row_id not in self._known:
+            self._known[row_id] = next(iter(self._rows("get", row_id)), None)
+        return self._known[row_id]
 
     def payload(self, row_id: str) -> str | None:
         """What is to be sent; the same bytes at every try."""
@@ -57,24 +68,37 @@ class OutboxRows:
 
     def insert(self, row: OutboxRow, payload: str) -> bool:
         """False if its id, its source or its key is taken."""
-        self._db.execute(SQL["insert"], (*self._values(row), payload)).fetchall()
-        return self._db.changes() == 1
+        row = self._clean(row)
+        self._db.execute(SQL["insert"], (*_values(row), payload))
+        if not self._wrote(row):
+            return False
+        if row.turn_id in self._of_turn:
+            self._of_turn[row.turn_id].append(row.row_id)
+        return True
 
     def update(self, before: OutboxRow, after: OutboxRow) -> bool:
         """False if status or token are no longer those of `before`."""
-        names, values = changed(_NAMES, self._values(before), self._values(after))
-        self._db.execute(SQL["update"].format(names), (*values, before.row_id, before.status, before.token)).fetchall()
-        return self._db.changes() == 1
+        after = self._clean(after)
+        names, values = changed(_NAMES, _values(before), _values(after))
+        self._db.execute(SQL["update"].format(names), (*values, before.row_id, before.status, before.token))
+        return self._wrote(after)
 
     def delete(self, row_id: str) -> bool:
-        """Whether there was one; its receipts go with it."""
+        """Whether there was one; its receipts and its life go with it."""
+        self._known.pop(row_id, None)
+        self._of_turn.clear()
         self._db.execute(SQL["delete"], (row_id,)).fetchall()
         return self._db.changes() == 1
 
     def of_turn(self, turn_id: str) -> tuple[OutboxRow, ...]:
         """All rows of a turn."""
+        if turn_id not in self._of_turn:
+            found = self._rows("of_turn", turn_id)
+            self._known.update((row.row_id, row) for row in found)
+            self._of_turn[turn_id] = [row.row_id for row in found]
+        rows = (row for row_id in self._of_turn[turn_id] if (row := self.get(row_id)) is not None)
         # They are few: SQLite's sorter would cost more than all else of the query.
-        return tuple(sorted(self._rows("of_turn", turn_id), key=_in_order))
+        return tuple(sorted(rows, key=_in_order))
 
     def by_source(self, source: str) -> OutboxRow | None:
         """What a container's reply became last, as long as that is kept: after a retry there are several rows of it."""
@@ -101,16 +125,31 @@ class OutboxRows:
     def _rows(self, name: str, *bindings: str | int) -> tuple[OutboxRow, ...]:
         return tuple(_row(cast(_Row, row)) for row in self._db.execute(SQL[name], bindings).fetchall())
 
-    def _values(self, row: OutboxRow) -> tuple[str | int | None, ...]:
-        lease = row.lease
-        owner, until_ms = (None, None) if lease is None else (lease.owner, lease.until_at_ms)
+    def _clean(self, row: OutboxRow) -> OutboxRow:
+        if row.reason is None and row.last_error is None:
+            return row
         reason, error = (None if text is None else self._redact(text) for text in (row.reason, row.last_error))
-        return (
-            row.row_id, row.kind, row.channel, row.lane, row.ordinal, row.queued_at_ms, row.idempotency_key,
-            row.turn_id, row.source, row.status, row.attempts, row.due_at_ms, row.last_attempt_at_ms,
-            row.send_started_at_ms, row.deferred_since_at_ms, row.completed_at_ms, row.parts, row.parts_proven,
-            int(row.payload_ok), row.token, owner, until_ms, reason, error, row.session,
-        )  # fmt: skip
+        return evolve(row, reason=reason, last_error=error)
+
+    def _wrote(self, row: OutboxRow) -> bool:
+        """Whether the statement that stores it changed anything; what is known of it from then on."""
+        if self._db.changes() == 1:
+            self._known[row.row_id] = row
+            return True
+        self._known.pop(row.row_id, None)
+        return False
+
+
+def _values(row: OutboxRow) -> tuple[str | int | None, ...]:
+    lease = row.lease
+    owner, until_ms = (None, None) if lease is None else (lease.owner, lease.until_at_ms)
+    retired = row.row_id if row.status in ROW_FAILED else ""
+    return (
+        row.row_id, row.kind, row.channel, row.lane, row.ordinal, row.queued_at_ms, row.idempotency_key,
+        row.turn_id, row.source, row.status, row.attempts, row.due_at_ms, row.last_attempt_at_ms,
+        row.send_started_at_ms, row.deferred_since_at_ms, row.completed_at_ms, row.parts, row.parts_proven,
+        int(row.payload_ok), row.token, owner, until_ms, row.reason, row.last_error, row.session, retired,
+    )  # fmt: skip
 
 
 def _in_order(row: OutboxRow) -> tuple[str, int, int, str]:

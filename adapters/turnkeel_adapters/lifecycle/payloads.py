@@ -10,7 +10,7 @@ class Incoming:
     """The payload of a turn: the whole message as its inbound row will hold it, media and quoted text included.
 
     `channel`, `account`, `chat` and `thread` say where the answer goes; `chat` "" means that nobody waits elsewhere.
-    `sender` is who wrote it, None if its channel does not say; `from_me`: the owner did.
+    `sender` is who wrote it, None if its channel does not say; `from_me`: the owner did; `bot`: an agent did.
     """
 
     message: NewMessage
@@ -20,6 +20,7 @@ class Incoming:
     thread: str | None = None
     sender: str | None = None
     from_me: bool = False
+    bot: bool = False
 
 
 @frozen(kw_only=True)

@@ -4,6 +4,7 @@ One protocol per table family, free of any database's types. `update` compares s
 and writes nothing if another was faster.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from attrs import frozen
@@ -85,7 +86,7 @@ class ReceiptTable(Protocol):
 
 
 class IdentityTable(Protocol):
-    """Which identities are known, longer than their turns are kept."""
+    """Which identities are known, longer than their turns are kept: until a turn goes it says itself when it ended."""
 
     def get(self, identity: str) -> KeptIdentity | None: ...
     def keep(self, identity: str, turn_id: str, settled_at_ms: int | None) -> bool: ...
@@ -106,7 +107,7 @@ class SourceTable(Protocol):
 class LifeTable(Protocol):
     """What was stored about turns and rows, oldest first; a line goes with its turn and with its row."""
 
-    def add(self, line: LifeLine) -> None: ...
+    def add(self, lines: Sequence[LifeLine]) -> None: ...
     def of_turn(self, turn_id: str) -> tuple[LifeLine, ...]: ...
     def of_row(self, row_id: str) -> tuple[LifeLine, ...]: ...
 

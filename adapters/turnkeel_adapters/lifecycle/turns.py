@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias, cast
 
 import apsw
+from attrs import evolve
 
 from turnkeel_adapters.lifecycle.changed import changed
 from turnkeel_adapters.lifecycle.tables import TurnNote
@@ -45,15 +46,22 @@ SQL: Final[dict[str, str]] = {
 
 
 class TurnRows:
-    """The table `turn` on a connection inside a transaction."""
+    """The table `turn` on a connection inside a transaction, in which nobody else writes: it is read once."""
 
     def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
         self._db = connection
         self._redact = redact
+        self._known: dict[str, Turn | None] = {}
+
+    def forget(self) -> None:
+        """Read again what is asked for: another transaction begins."""
+        self._known.clear()
 
     def get(self, turn_id: str) -> Turn | None:
         """The turn, if there is one of that id."""
-        return next(iter(self._turns("get", turn_id)), None)
+        if turn_id not in self._known:
+            self._known[turn_id] = next(iter(self._turns("get", turn_id)), None)
+        return self._known[turn_id]
 
     def payload(self, turn_id: str) -> str | None:
         """Its text as it was accepted."""
@@ -71,14 +79,16 @@ class TurnRows:
 
     def insert(self, turn: Turn, payload: str) -> bool:
         """False if its id is taken; `Identities` knows whether the message is there already."""
-        self._db.execute(SQL["insert"], (*self._values(turn), payload)).fetchall()
-        return self._db.changes() == 1
+        turn = self._clean(turn)
+        self._db.execute(SQL["insert"], (*_values(turn), payload))
+        return self._wrote(turn)
 
     def update(self, before: Turn, after: Turn) -> bool:
         """False if status or token are no longer those of `before`."""
-        names, values = changed(_NAMES, self._values(before), self._values(after))
-        self._db.execute(SQL["update"].format(names), (*values, before.turn_id, before.status, before.token)).fetchall()
-        return self._db.changes() == 1
+        after = self._clean(after)
+        names, values = changed(_NAMES, _values(before), _values(after))
+        self._db.execute(SQL["update"].format(names), (*values, before.turn_id, before.status, before.token))
+        return self._wrote(after)
 
     def set_note(self, turn_id: str, note: TurnNote) -> None:
         """Keep what it leaves to be told."""
@@ -88,6 +98,7 @@ class TurnRows:
 
     def delete(self, turn_id: str) -> bool:
         """Whether there was one."""
+        self._known.pop(turn_id, None)
         self._db.execute(SQL["delete"], (turn_id,)).fetchall()
         return self._db.changes() == 1
 
@@ -124,15 +135,27 @@ class TurnRows:
     def _turns(self, name: str, *bindings: str | int | None) -> tuple[Turn, ...]:
         return tuple(_turn(cast(_Row, row)) for row in self._db.execute(SQL[name], bindings).fetchall())
 
-    def _values(self, turn: Turn) -> tuple[str | int | None, ...]:
-        lease = turn.lease
-        owner, until_ms = (None, None) if lease is None else (lease.owner, lease.until_at_ms)
+    def _clean(self, turn: Turn) -> Turn:
         reason = None if turn.reason is None else self._redact(turn.reason)
-        return (
-            turn.turn_id, turn.session, turn.accepted_at_ms, turn.status, turn.identity, turn.attempts_started,
-            turn.due_at_ms, turn.token, owner, until_ms, turn.replay, int(turn.in_session), int(turn.commands_abort),
-            int(turn.payload_ok), turn.ack, turn.acked_at_ms, turn.completed_at_ms, reason,
-        )  # fmt: skip
+        return turn if reason == turn.reason else evolve(turn, reason=reason)
+
+    def _wrote(self, turn: Turn) -> bool:
+        """Whether the statement that stores it changed anything; what is known of it from then on."""
+        if self._db.changes() == 1:
+            self._known[turn.turn_id] = turn
+            return True
+        self._known.pop(turn.turn_id, None)
+        return False
+
+
+def _values(turn: Turn) -> tuple[str | int | None, ...]:
+    lease = turn.lease
+    owner, until_ms = (None, None) if lease is None else (lease.owner, lease.until_at_ms)
+    return (
+        turn.turn_id, turn.session, turn.accepted_at_ms, turn.status, turn.identity, turn.attempts_started,
+        turn.due_at_ms, turn.token, owner, until_ms, turn.replay, int(turn.in_session), int(turn.commands_abort),
+        int(turn.payload_ok), turn.ack, turn.acked_at_ms, turn.completed_at_ms, turn.reason,
+    )  # fmt: skip
 
 
 def _turn(row: _Row) -> Turn:

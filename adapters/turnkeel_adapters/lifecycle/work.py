@@ -58,7 +58,8 @@ class LifecycleWork:
         if kept is not None:
             turn = self.tables.turns.get(kept.turn_id)
             known = KnownTurn(turn_id=kept.turn_id, status=None if turn is None else turn.status)
-        return evolve(asked, known=known, turn_id_taken=self.tables.turns.get(asked.turn_id) is not None)
+        taken = self.tables.turns.get(asked.turn_id) is not None
+        return evolve(asked, known=known, turn_id_taken=taken) if known is not None or taken else asked
 
     def turn(
         self,
@@ -71,7 +72,7 @@ class LifecycleWork:
     ) -> TurnSnapshot | None:
         """One turn with all of its rows, for `finalize_turn_from_outbox`."""
         turn = self.tables.turns.get(turn_id)
-        return None if turn is None else evolve(self._seen(turn, now_ms, gone), run=run, session=session)
+        return None if turn is None else self._seen(turn, now_ms, gone, run, session)
 
     def claim(self, turn_id: str, owner: str, now_ms: int, *, gone: tuple[str, ...] = ()) -> ClaimSnapshot | None:
         """The same turn for `claim_turn`."""
@@ -86,7 +87,7 @@ class LifecycleWork:
     ) -> RecoverySnapshot:
         """All open turns and the aborted ones whose message is still to be withdrawn; `sessions` by turn id."""
         turns = (*self.tables.turns.open(), *self.tables.turns.withdrawals_due())
-        seen = (evolve(self._seen(turn, now_ms, gone), session=sessions.get(turn.turn_id)) for turn in turns)
+        seen = (self._seen(turn, now_ms, gone, session=sessions.get(turn.turn_id)) for turn in turns)
         return RecoverySnapshot(now_ms=now_ms, owner=owner, turns=tuple(seen), gone_owners=gone)
 
     def enqueue(self, asked: EnqueueSnapshot, turn_id: str | None) -> EnqueueSnapshot:
@@ -213,9 +214,16 @@ class LifecycleWork:
         kept_ms = policy.outbox.dead_retention_ms + policy.turn.identity_retention_ms
         return self.tables.sources.forget_before(now_ms - kept_ms, limit)
 
-    def _seen(self, turn: Turn, now_ms: int, gone: tuple[str, ...]) -> TurnSnapshot:
+    def _seen(
+        self,
+        turn: Turn,
+        now_ms: int,
+        gone: tuple[str, ...],
+        run: RunFacts | None = None,
+        session: SessionFacts | None = None,
+    ) -> TurnSnapshot:
         rows = self.tables.outbox.of_turn(turn.turn_id)
-        return TurnSnapshot(now_ms=now_ms, turn=turn, rows=rows, gone_owners=gone)
+        return TurnSnapshot(now_ms=now_ms, turn=turn, rows=rows, run=run, session=session, gone_owners=gone)
 
     def _turns_of(self, rows: Iterable[OutboxRow]) -> list[Turn]:
         ids = dict.fromkeys(row.turn_id for row in rows if row.turn_id is not None)

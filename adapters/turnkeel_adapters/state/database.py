@@ -1,10 +1,11 @@
 """How is `turnkeel.db` opened, so that what it acknowledged is on the disk?"""
 
+import os
 from collections.abc import Generator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Literal
 
 import apsw
 
@@ -14,6 +15,7 @@ from turnkeel_adapters.state.migrations import MIGRATIONS
 from turnkeel_adapters.state.shared_commits import SharedCommits
 
 BUSY_TIMEOUT_MS: Final = 10_000
+_OURS: Final = "incarnation"  # a table that every version has
 
 
 class StateFault(AdapterError):
@@ -35,7 +37,8 @@ class StateDatabase:
         self.path = path
         self._read_only, self._closed = read_only, False
         self._connection = _open(path, read_only)
-        self._commits = SharedCommits(self._connection, partial(_told, path))
+        self._told = _Told(path)
+        self._commits = SharedCommits(self._connection, self._told)
 
     @contextmanager
     def transaction(self) -> Generator[apsw.Connection, None, None]:
@@ -43,11 +46,9 @@ class StateDatabase:
         with self._commits.alone("BEGIN IMMEDIATE", "COMMIT"):
             yield self._connection
 
-    @contextmanager
-    def shared_transaction(self) -> Generator[apsw.Connection, None, None]:
+    def shared_transaction(self) -> AbstractContextManager[apsw.Connection]:
         """As `transaction`; threads that wait for each other share one commit, which each of them waits for."""
-        with self._commits.shared():
-            yield self._connection
+        return self._commits.shared()
 
     @contextmanager
     def reading(self) -> Generator[apsw.Connection, None, None]:
@@ -57,7 +58,7 @@ class StateDatabase:
 
     def rows(self, sql: str, *bindings: "apsw.SQLiteValue") -> "list[apsw.SQLiteValues]":
         """All rows of one query; the cursor is exhausted, so no lock stays behind."""
-        with self._commits.lock, _told(self.path):
+        with self._commits.lock, self._told:
             self._commits.finish()
             return self._connection.execute(sql, bindings).fetchall()
 
@@ -72,15 +73,24 @@ class StateDatabase:
             self._connection.close()
 
 
+def require_plain_file(path: Path) -> None:
+    """StateFault if something else stands in its place: whoever opens a pipe may wait for ever."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise StateFault(path, "is no plain file: move away what stands there")
+
+
 def _open(path: Path, read_only: bool) -> apsw.Connection:
+    require_plain_file(path)
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    with _told(path):
+    with _Told(path):
         connection = apsw.Connection(str(path), flags)
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             connection.execute("PRAGMA foreign_keys = ON").fetchall()
             if _version(connection) > len(MIGRATIONS):
                 raise StateFault(path, _other_version(_version(connection)))
+            if _is_foreign(connection):
+                raise StateFault(path, "is another program's database: move it away, or use another data directory")
             if not read_only:
                 problem = make_durable(path, connection, BUSY_TIMEOUT_MS)
                 if problem is not None:
@@ -105,6 +115,16 @@ def _migrate(path: Path, connection: apsw.Connection) -> None:
         connection.execute("COMMIT")
 
 
+def _is_foreign(connection: apsw.Connection) -> bool:
+    """Whether there are tables, and not ours; asked before anything is written, as of one instant."""
+    connection.execute("BEGIN").fetchall()
+    try:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        return _OURS not in names if _version(connection) else bool(names)
+    finally:
+        connection.execute("ROLLBACK").fetchall()
+
+
 def _version(connection: apsw.Connection) -> int:
     [[version]] = connection.execute("PRAGMA user_version").fetchall()
     return version if isinstance(version, int) else 0
@@ -117,25 +137,29 @@ def _other_version(version: int) -> str:
     return f"has schema {version}, this turnkeel reads {known}: start the host once, it brings the file up to date"
 
 
-@contextmanager
-def _told(path: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except apsw.FullError as error:
-        raise StateFault(path, f"disk full: free some space; nothing was acknowledged ({error})") from error
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StateFault(path, f"damaged or no database: restore it from a backup ({error})") from error
-    except apsw.BusyError as error:
-        raise StateFault(path, f"locked by another process for over {BUSY_TIMEOUT_MS // 1000} s ({error})") from error
-    except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
-        raise StateFault(path, f"not writable: fix the mount or the permissions ({error})") from error
-    except apsw.CantOpenError as error:
-        raise StateFault(
-            path, f"cannot be opened: does the folder exist, and may this user write it? ({error})"
-        ) from error
-    except apsw.IOError as error:
-        raise StateFault(path, f"the operating system reported an error: check the disk ({error})") from error
-    except apsw.SQLError as error:
-        raise StateFault(
-            path, f"its tables are not those this turnkeel made: use the right version ({error})"
-        ) from error
+_PROBLEMS: Final[tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], str], ...]] = (
+    (apsw.FullError, "disk full: free some space; nothing was acknowledged"),
+    ((apsw.NotADBError, apsw.CorruptError), "damaged or no database: restore it from a backup"),
+    (apsw.BusyError, "locked by another process for over {busy_s} s"),
+    ((apsw.ReadOnlyError, apsw.PermissionsError), "not writable: fix the mount or the permissions"),
+    (apsw.CantOpenError, "cannot be opened: does the folder exist, and may this user write it?"),
+    (apsw.IOError, "the operating system reported an error: check the disk"),
+    (apsw.SQLError, "its tables are not those this turnkeel made: use the right version"),
+)
+
+
+class _Told(AbstractContextManager[None]):
+    """SQLite's errors as StateFault, with what helps; used again and again, by one thread inside another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if isinstance(error, apsw.Error):
+            for kinds, problem in _PROBLEMS:
+                if isinstance(error, kinds):
+                    told = problem.format(busy_s=BUSY_TIMEOUT_MS // 1000)
+                    raise StateFault(self._path, f"{told} ({error})") from error
+        return False

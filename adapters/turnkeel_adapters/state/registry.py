@@ -4,10 +4,10 @@ from typing import Final, cast
 
 from turnkeel_adapters.state.database import StateDatabase
 
-# They outlive the turns, and are forgotten in their time only if those ended.
+# They outlive the turns, whose ends they have to know from now on.
 _SETTLE_IDENTITIES: Final = (
-    "UPDATE identity SET settled_at_ms = turn.accepted_at_ms FROM turn"
-    " WHERE turn.session = ? AND turn.completed_at_ms IS NULL AND identity.identity = turn.identity"
+    "UPDATE identity SET settled_at_ms = coalesce(turn.completed_at_ms, turn.accepted_at_ms) FROM turn"
+    " WHERE turn.session = ? AND identity.identity = turn.identity"
 )
 
 

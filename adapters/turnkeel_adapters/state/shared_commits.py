@@ -1,9 +1,10 @@
 """How do threads that wait for each other share one commit, while an error stays with the one who made it?"""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from types import TracebackType
+from typing import Final, Literal
 
 import apsw
 
@@ -15,10 +16,19 @@ _LOOK_S: Final = 0.05
 class _Batch:
     """Some threads' changes in one transaction; `error` is why it was not committed."""
 
+    __slots__ = ("error", "size", "tried", "waiting")
+
     def __init__(self) -> None:
         self.size = 0
-        self.tried = threading.Event()
+        self.waiting: threading.Event | None = None
+        self.tried = False
         self.error: Exception | None = None
+
+    def end(self, error: Exception | None) -> None:
+        """Committed, or not."""
+        self.error, self.tried = error, True
+        if self.waiting is not None:
+            self.waiting.set()
 
 
 class SharedCommits:
@@ -28,34 +38,18 @@ class SharedCommits:
     company, and none goes on before its changes are on the disk. `told` makes SQLite's errors the caller's.
     """
 
-    def __init__(self, connection: apsw.Connection, told: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, connection: apsw.Connection, told: AbstractContextManager[None]) -> None:
         self.lock = threading.RLock()
-        self._connection = connection
+        self.connection = connection
         self._told = told
         self._counting = threading.Lock()
         self._waiting = 0
         self._batch: _Batch | None = None
         self._inside = False
 
-    @contextmanager
-    def shared(self) -> Generator[None, None, None]:
+    def shared(self) -> AbstractContextManager[apsw.Connection]:
         """One thread's part: back when it is committed, or nothing of it. Inside another one it is that one's."""
-        batch = None
-        self._take_turn()
-        try:
-            if self._inside:
-                yield
-                return
-            with self._told():
-                batch = self._begun()
-                try:
-                    with self._part_of(batch):
-                        yield
-                finally:
-                    self._hand_on(batch)
-        finally:
-            self.lock.release()
-        self._wait_for(batch)
+        return _Part(self)
 
     @contextmanager
     def alone(self, begin: str, end: str) -> Generator[None, None, None]:
@@ -65,12 +59,12 @@ class SharedCommits:
                 yield
                 return
             self.finish()
-            with self._told():
-                self._connection.execute(begin)
+            with self._told:
+                self.connection.execute(begin)
                 self._inside = True
                 try:
                     yield
-                    self._connection.execute(end)
+                    self.connection.execute(end)
                 except BaseException:
                     self._undo()
                     raise
@@ -82,19 +76,20 @@ class SharedCommits:
         batch = self._batch
         if batch is None or self._inside:
             return
-        batch.error = RuntimeError("interrupted")
+        failed: Exception | None = RuntimeError("interrupted")
         try:
-            with self._told():
-                self._connection.execute("COMMIT")
-            batch.error = None
+            with self._told:
+                self.connection.execute("COMMIT")
+            failed = None
         except Exception as error:
-            batch.error = error
+            failed = error
         finally:
             self._undo()
             self._batch = None
-            batch.tried.set()
+            batch.end(failed)
 
-    def _take_turn(self) -> None:
+    def begin(self) -> _Batch | None:
+        """Take the lock; the transaction to take part in, None inside another part."""
         with self._counting:
             self._waiting += 1
         try:
@@ -102,63 +97,111 @@ class SharedCommits:
         finally:
             with self._counting:
                 self._waiting -= 1
+        if self._inside:
+            return None
+        try:
+            with self._told:
+                return self._begun()
+        except BaseException:
+            self.lock.release()
+            raise
 
     def _begun(self) -> _Batch:
-        if self._batch is None:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._batch = _Batch()
-        return self._batch
+        batch = self._batch
+        if batch is None:
+            self.connection.execute("BEGIN IMMEDIATE")
+            batch = self._batch = _Batch()
+        else:
+            # The first needs no savepoint: with it all is undone.
+            self.connection.execute("SAVEPOINT part")
+        self._inside = True
+        return batch
 
-    @contextmanager
-    def _part_of(self, batch: _Batch) -> Generator[None, None, None]:
-        """The first needs no savepoint: with it all is undone."""
-        first, self._inside = batch.size == 0, True
+    def end(self, batch: _Batch, error: BaseException | None) -> None:
+        """The part is over: undo it if it failed, commit if nobody waits, and release the lock."""
         try:
-            if not first:
-                self._connection.execute("SAVEPOINT part")
-            yield
-            if not first:
-                self._connection.execute("RELEASE part")
-            batch.size += 1
-        except BaseException as error:
-            self._undo_part(batch, error, first)
-            raise
+            with self._told:
+                try:
+                    if error is None and batch.size > 0:
+                        self.connection.execute("RELEASE part")
+                except BaseException as failed:
+                    self._undo_part(batch, failed)
+                    raise
+                else:
+                    if error is not None:
+                        self._undo_part(batch, error)
+                        raise error
+                finally:
+                    self._inside = False
+                batch.size += 1
         finally:
-            self._inside = False
+            try:
+                if self._batch is batch and (self._waiting == 0 or batch.size >= _AT_MOST):
+                    self.finish()
+            finally:
+                self.lock.release()
 
-    def _undo_part(self, batch: _Batch, error: BaseException, first: bool) -> None:
-        if not first and not self._connection.get_autocommit():
-            self._connection.execute("ROLLBACK TO part; RELEASE part")
+    def _undo_part(self, batch: _Batch, error: BaseException) -> None:
+        if batch.size > 0 and not self.connection.get_autocommit():
+            self.connection.execute("ROLLBACK TO part; RELEASE part")
             return
         # SQLite itself undoes all when the disk is full or fails.
+        failed: Exception = RuntimeError("interrupted")
         try:
-            with self._told():
+            with self._told:
                 raise error
         except Exception as told:
-            batch.error = told
+            failed = told
         except BaseException:
-            batch.error = RuntimeError("interrupted")
+            pass
         finally:
             self._undo()
             self._batch = None
-            batch.tried.set()
+            batch.end(failed)
 
-    def _hand_on(self, batch: _Batch) -> None:
-        if self._batch is batch and (self._waiting == 0 or batch.size >= _AT_MOST):
-            self.finish()
+    def wait_for(self, batch: _Batch) -> None:
+        """Until the batch is on the disk; its error if it is not."""
+        if not batch.tried:
+            self._wait(batch)
+        if batch.error is not None:
+            raise batch.error
 
-    def _wait_for(self, batch: _Batch | None) -> None:
-        if batch is None:
-            return
-        while not batch.tried.wait(_LOOK_S):
+    def _wait(self, batch: _Batch) -> None:
+        with self._counting:
+            if batch.waiting is None:
+                batch.waiting = threading.Event()
+        # Whoever ends it sets `tried` before he looks for an event.
+        while not batch.tried and not batch.waiting.wait(_LOOK_S):
             # Who was to come was stopped before he came.
             with self.lock:
                 if self._batch is batch:
                     self.finish()
-        if batch.error is not None:
-            raise batch.error
 
     def _undo(self) -> None:
         """Nothing to do after a commit."""
-        if not self._connection.get_autocommit():
-            self._connection.execute("ROLLBACK")
+        if not self.connection.get_autocommit():
+            self.connection.execute("ROLLBACK")
+
+
+class _Part(AbstractContextManager[apsw.Connection]):
+    """One thread's part in a shared transaction."""
+
+    __slots__ = ("_batch", "_commits")
+
+    def __init__(self, commits: SharedCommits) -> None:
+        self._commits = commits
+        self._batch: _Batch | None = None
+
+    def __enter__(self) -> apsw.Connection:
+        self._batch = self._commits.begin()
+        return self._commits.connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if self._batch is None:
+            self._commits.lock.release()
+            return False
+        self._commits.end(self._batch, error)
+        self._commits.wait_for(self._batch)
+        return False

@@ -1,5 +1,7 @@
 """What must happen to the open rows now, and which of them does this process begin to send?"""
 
+from collections.abc import Sequence
+
 from attrs import evolve, frozen
 
 from turnkeel.delivery.outcomes import renew
@@ -13,20 +15,26 @@ from turnkeel_core import (
     AskChannel,
     ChannelFacts,
     ClaimRow,
+    DeferRow,
+    DeliverRow,
     DeliverySnapshot,
     ExpireRow,
     ExpirySnapshot,
     FailRow,
     HoldForPerson,
+    LocalFault,
     MarkUnknown,
     OutboxRow,
-    TurnAction,
+    RecordReceipts,
+    RetryRow,
+    SettleAction,
     after_row,
     explain_deliveries,
     finalize_turn_from_outbox,
     next_delivery_at_ms,
     plan_deliveries,
     plan_expiry,
+    settle_delivery,
 )
 from turnkeel_core.outbox_candidates import is_fresh
 
@@ -156,8 +164,12 @@ class _Looking:
             rows[action.row_id] = after_row(row, action)
             match action:
                 case ClaimRow() as claim:
-                    if self._apply((claim,)):
-                        claims += 1
+                    if not self._apply((claim,)):
+                        continue
+                    claims += 1
+                    if row.channel not in self._ports.channels:
+                        rows[row.row_id] = self._put_off(rows[row.row_id])
+                    else:
                         fresh = is_fresh(row, self._now_ms, outbox)
                         self._add(rows[action.row_id], claim.token, claim.first_part, fresh=fresh)
                 case AskChannel(token=token):
@@ -189,13 +201,21 @@ class _Looking:
         job = Job(row=row, token=token, first_part=first_part, payload=payload, fresh=fresh, asks=asks)
         self._jobs.append(job)
 
+    def _put_off(self, row: OutboxRow) -> OutboxRow:
+        """Nobody can send the claimed row: its claim ends in the transaction that made it, as if there were none."""
+        fault = LocalFault(f"channel {row.channel!r} is not configured")
+        seen = self._work.settle(row.row_id, row.token, fault, self._now_ms)
+        if seen is not None:
+            self._apply(settle_delivery(seen, self._policies.settle))
+        return self._work.tables.outbox.get(row.row_id) or row
+
     def _decide(self, turn_id: str | None) -> None:
         """A row that failed may end its turn."""
         seen = None if turn_id is None else self._work.turn(turn_id, self._now_ms, gone=self._gone)
         if seen is not None:
             self._apply(finalize_turn_from_outbox(seen, self._policies.settle.turn))
 
-    def _apply(self, actions: tuple[ClaimRow | MarkUnknown | ExpireRow | TurnAction, ...]) -> bool:
+    def _apply(self, actions: Sequence[ClaimRow | ExpireRow | SettleAction]) -> bool:
         """Store them; whether nothing was refused. What was stored is told."""
         tables, stored = self._work.tables, True
         for action in actions:
@@ -212,7 +232,7 @@ class _Looking:
         return stored
 
 
-_ROW_ACTIONS = (ClaimRow, MarkUnknown, ExpireRow, FailRow)
+_ROW_ACTIONS = (ClaimRow, RecordReceipts, DeliverRow, RetryRow, DeferRow, MarkUnknown, ExpireRow, FailRow)
 
 
 def _renewed(work: LifecycleWork, standing: Standing, ports: DeliveryPorts, policies: DeliveryPolicies) -> int | None:

@@ -12,7 +12,7 @@ from turnkeel_adapters.errors import RefusedMessage
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.lifecycle.work import LifecycleWork
-from turnkeel_adapters.wire import loads
+from turnkeel_adapters.wire import WireFault, loads
 from turnkeel_core import (
     AbortSnapshot,
     AcceptSnapshot,
@@ -21,6 +21,7 @@ from turnkeel_core import (
     KeepAsContext,
     RefuseTurn,
     ReturnExisting,
+    SenderDecision,
     SenderPolicy,
     SenderSnapshot,
     TurnPolicy,
@@ -44,6 +45,18 @@ class Kept:
 @frozen(kw_only=True)
 class Dropped:
     """Nothing is stored, as the allowlist wants it: acknowledge, so that it does not come again."""
+
+
+def decide_admission(asked: AcceptSnapshot, incoming: Incoming, senders: SenderPolicy, policy: TurnPolicy) -> SenderDecision:
+    """Whether a message at the door may start an agent: its sender, unless the message itself never does.
+
+    What an agent wrote answers nobody, or two of them would talk for ever; and what was written too long ago is no
+    question any more: a channel that sends its past again must not start it again. Both are context.
+    """
+    sent_at_ms = incoming.message.sent_at_ms
+    if incoming.bot or (sent_at_ms is not None and asked.now_ms - sent_at_ms > policy.stale_ms):
+        return KeepAsContext(log=False)
+    return decide_sender(asked_of(asked.session, incoming, asked.now_ms), senders)
 
 
 def asked_of(session: str, incoming: Incoming, now_ms: int) -> SenderSnapshot:
@@ -96,7 +109,10 @@ def stop_denied(work: LifecycleWork, seen: Seen, senders: SenderPolicy, policy: 
         payload = work.tables.turns.payload(turn.turn_id) if turn.status in _BEFORE_A_RUN else None
         if payload is None or not turn.in_session or turn.turn_id in in_hand:
             continue
-        who = asked_of(seen.session, loads(payload, Incoming), seen.now_ms)
+        try:
+            who = asked_of(seen.session, loads(payload, Incoming), seen.now_ms)
+        except WireFault:
+            continue  # it was asked about at the door; whatever else is wrong with it ends it elsewhere
         decision = decide_sender(who, senders)
         if may_trigger(decision):
             continue

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from turnkeel.delivery.ports import DeliveryPorts
+from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.records import SessionReading
 from turnkeel_adapters.sessions.taking import StoredMessage
+from turnkeel_adapters.wire import WireFault, loads
 from turnkeel_core import (
     RecoverySnapshot,
     SessionFacts,
@@ -127,6 +129,8 @@ def _decide_turn(
         at = work.turn(turn_id, seen.now_ms, session=facts)
         if at is None:
             return Decided(changed=changed)
+        if facts.row == "missing" and not _is_readable(work.tables.turns.payload(turn_id)):
+            at = evolve(at, turn=evolve(at.turn, payload_ok=False))
         asked = RecoverySnapshot(now_ms=seen.now_ms, owner=ports.owner, turns=(at,))
         actions = plan_turn_recovery(asked, policy)
         owed = tuple(action for action in actions if isinstance(action, WriteInbound | WithdrawInbound))
@@ -139,6 +143,14 @@ def _decide_turn(
         work.apply(done, seen.now_ms, because=_incarnation(seen))
         changed = True
     raise AssertionError(f"turn {turn_id} changed {_STEPS} times in one look")
+
+
+def _is_readable(payload: str | None) -> bool:
+    try:
+        loads(payload or "", Incoming)
+    except WireFault:
+        return False
+    return True
 
 
 def _incarnation(seen: Seen) -> str:

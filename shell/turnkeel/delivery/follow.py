@@ -118,7 +118,7 @@ class Follower:
         if reading.mark.replies < known.upto:
             known.upto, known.last, known.later = 0, None, {}  # another file stands in its place
         waiting = tuple(row for place in sorted(known.later) for row in mail.written_after(place - 1, 1).rows)
-        if reading.mark.replies <= known.upto:
+        if reading.mark.replies <= known.upto and not reading.acks:  # a word read after the mark may come with a reply
             return waiting, known.upto, False
         found = mail.written_after(max(known.upto - 1, 0), _PAGE)
         if known.upto and found.first != known.last:

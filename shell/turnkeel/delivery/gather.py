@@ -3,7 +3,9 @@
 All of it comes before the transaction of turnkeel.db: a file that is locked or slow holds up its own session alone.
 """
 
-from attrs import frozen
+from typing import Final
+
+from attrs import evolve, frozen
 
 from turnkeel.delivery.address import Address, address_of
 from turnkeel.delivery.evidence import Seen
@@ -13,8 +15,10 @@ from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.routing import SessionRouting
 from turnkeel_adapters.sessions.taking import StoredMessage, WrittenRow
-from turnkeel_adapters.wire import loads
+from turnkeel_adapters.wire import WireFault, loads
 from turnkeel_core.turn_identity import encode_parts
+
+_NOWHERE: Final = "the message that it answers cannot be read, so that nobody knows where it goes"
 
 
 @frozen(kw_only=True)
@@ -53,15 +57,25 @@ def gather(ports: DeliveryPorts, seen: Seen, rows: tuple[WrittenRow, ...], fresh
     still_open = {message.message_id for message in seen.reading.messages}
     stored = {key: mail.stored(key) for key in sorted(asked - still_open | set(fresh))}
     routing = mail.routing() if new or fresh else None
-    incoming = {key: None if payload is None else loads(payload, Incoming) for key, payload in payloads.items()}
+    incoming = {key: _read(payload) for key, payload in payloads.items() if payload is not None}
     drafts: list[Draft] = []
     for row in new:
         turn_id = turns[row.rowid]
-        address = address_of(row.reply, None if turn_id is None else incoming[turn_id], routing)
+        asked_by = None if turn_id is None else incoming.get(turn_id)
+        address = address_of(row.reply, asked_by, routing)
         composed = compose(ports, seen.session, row.reply, address)
+        if asked_by is None and turn_id in incoming and not row.reply.channel_type:
+            composed = evolve(composed, fault=_NOWHERE)
         source = source_of(seen.session, row.reply.message_id)
         drafts.append(Draft(source=source, turn_id=turn_id, address=address, composed=composed))
     return Gathered(drafts=tuple(drafts), stored=stored, routing=routing)
+
+
+def _read(payload: str) -> Incoming | None:
+    try:
+        return loads(payload, Incoming)
+    except WireFault:
+        return None
 
 
 def _untaken(work: LifecycleWork, session: str, rows: tuple[WrittenRow, ...]) -> tuple[WrittenRow, ...]:

@@ -6,7 +6,7 @@ from typing import TypeAlias, cast
 
 from attrs import asdict, evolve, frozen
 
-from turnkeel.delivery.denial import Dropped, Kept, asked_of, deny
+from turnkeel.delivery.denial import Dropped, Kept, decide_admission, deny
 from turnkeel.delivery.join import join, withdraw
 from turnkeel.delivery.ports import Mailboxes
 from turnkeel.delivery.stop import Stopped, answer_stop
@@ -16,6 +16,7 @@ from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.sessions.names import SessionName
+from turnkeel_adapters.timestamps import iso_utc, parse_sqlite_utc
 from turnkeel_adapters.wire import dumps
 from turnkeel_core import (
     AcceptSnapshot,
@@ -27,7 +28,6 @@ from turnkeel_core import (
     SenderPolicy,
     SettlePolicy,
     accept_turn,
-    decide_sender,
 )
 from turnkeel_core.lifecycle_states import Replay, TurnStatus
 
@@ -127,7 +127,7 @@ class Intake:
             in_session=not stops,
             commands_abort=stops,
         )
-        decision = decide_sender(asked_of(name, incoming, now_ms), self._senders())
+        decision = decide_admission(asked, incoming, self._senders(), self._policy.turn)
         if not isinstance(decision, AdmitMessage):
             return _told(deny(self._store, self._sessions, asked, incoming, decision, self._report, self._policy.turn))
         with self._store.transaction() as work:
@@ -178,6 +178,9 @@ def _fault_of(incoming: Incoming) -> str | None:
             str(value).encode()
     except UnicodeEncodeError as error:
         return f"it holds half a character at {error.start}, which no store keeps"
+    times = (incoming.message.sent_at_ms, incoming.message.due_at_ms)
+    if any(at_ms is not None and parse_sqlite_utc(iso_utc(at_ms)) != at_ms for at_ms in times):
+        return "a time of it lies outside of the years 0 to 9999: no container would ever take it"
     return None
 
 

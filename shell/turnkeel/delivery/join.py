@@ -5,7 +5,7 @@ from turnkeel_adapters.errors import RefusedMessage
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.sessions.records import InboundChanges
-from turnkeel_adapters.wire import loads
+from turnkeel_adapters.wire import WireFault, loads
 
 
 def join(sessions: Mailboxes, session: str, turn_id: str, payload: str, now_ms: int) -> None:
@@ -24,11 +24,15 @@ def join(sessions: Mailboxes, session: str, turn_id: str, payload: str, now_ms: 
 
 
 def join_stored(store: LifecycleStore, sessions: Mailboxes, session: str, turn_id: str, now_ms: int) -> None:
-    """The same for a turn whose payload is only in the store."""
+    """The same for a turn whose payload is only in the store; one that cannot be read has its session, and no row."""
     with store.reading() as work:
         payload = work.tables.turns.payload(turn_id)
-    if payload is not None:
+    if payload is None:
+        return
+    try:
         join(sessions, session, turn_id, payload, now_ms)
+    except WireFault:
+        sessions.create(session)  # whoever follows it ends the turn
 
 
 def withdraw(store: LifecycleStore, sessions: Mailboxes, session: str, turn_id: str) -> None:

@@ -1,6 +1,6 @@
 """What do a session's own files say of a reply that has ended?"""
 
-from turnkeel.delivery.ports import DeliveryPorts
+from turnkeel.delivery.ports import DeliveryPorts, Mailboxes
 from turnkeel_adapters.channels.attachments import remove_attachments
 from turnkeel_core import OutboxRow, Receipt
 from turnkeel_core.turn_identity import encode_parts
@@ -25,13 +25,18 @@ def mirror(ports: DeliveryPorts, row: OutboxRow, receipts: tuple[Receipt, ...], 
 
     Every step may be repeated, and what a crash left undone is done by the next call. SessionFault.
     """
+    mirror_in(ports.sessions, row, receipts, now_ms)
+
+
+def mirror_in(sessions: Mailboxes, row: OutboxRow, receipts: tuple[Receipt, ...], now_ms: int) -> None:
+    """The same for whoever has no more than the sessions."""
     reply_id = reply_id_of(row)
     if reply_id is None:
         return
     if row.status == "delivered":
         first = next((one.platform_id for one in receipts if one.platform_id is not None), None)
-        ports.sessions.mail(row.session).mark_sent(reply_id, first, now_ms)
+        sessions.mail(row.session).mark_sent(reply_id, first, now_ms)
         if is_plain_name(reply_id):
-            remove_attachments(ports.sessions.folder(row.session) / "outbox" / reply_id)
+            remove_attachments(sessions.folder(row.session) / "outbox" / reply_id)
     elif row.status in ("failed_terminal", "expired"):
-        ports.sessions.mail(row.session).mark_delivery_failed(reply_id, now_ms)
+        sessions.mail(row.session).mark_delivery_failed(reply_id, now_ms)

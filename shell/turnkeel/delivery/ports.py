@@ -39,13 +39,19 @@ class Mailboxes(Protocol):
     def create(self, session: str) -> None: ...
 
 
+def as_it_is(channel: str, text: str) -> str:
+    """Nothing is hidden."""
+    return text
+
+
 @frozen(kw_only=True)
 class DeliveryPorts:
     """Everything outside that delivery uses.
 
     `owner` names this process in leases; `alone`: it holds the data directory's lock, so every other owner is dead.
     `calls` runs the channels' calls, in threads of their own, so that a slow channel takes none of the `executor`'s.
-    `redact` takes the secrets out of error texts before they are stored. `senders` says who may start an agent now.
+    `redact` takes the secrets out of error texts before they are stored, `redact_reply` those out of a reply for the
+    channel of that name, before it is stored: every try sends what was stored. `senders` says who may start an agent now.
     """
 
     clock: Clock
@@ -59,6 +65,7 @@ class DeliveryPorts:
     new_id: Callable[[str], str]
     report: Callable[[HostEvent], None]
     redact: Callable[[str], str] = str
+    redact_reply: Callable[[str, str], str] = as_it_is
     senders: Callable[[], SenderPolicy] = SenderPolicy
 
 

@@ -38,6 +38,8 @@ def compose(ports: DeliveryPorts, session: str, reply: OutboundMessage, address:
             fault = str(error)
     channel = ports.channels.get(address.channel)
     limit = None if channel is None else channel.capabilities.text_limit
+    # Before it is cut: no secret is left in two parts.
+    text = ports.redact_reply(address.channel, text)
     outgoing = Outgoing(
         parts=tuple(part.text for part in split_text(text, limit)),
         chat=address.chat,

@@ -135,7 +135,7 @@ class Ledger:
 class Trial(HOST.Lab):
     """A data directory, a chat, and hosts that come and go. Whoever writes goes on writing meanwhile."""
 
-    def __init__(self, place, seed, work_ms=150):
+    def __init__(self, place, seed, work_ms=150, call_ms=300):
         super().__init__(place / "data")
         self.place, self.seed = place, seed
         self.rng = random.Random(seed)
@@ -147,13 +147,13 @@ class Trial(HOST.Lab):
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.config = place / "turnkeel.toml"
-        self.config.write_text(CONFIG + self._tables(work_ms))
+        self.config.write_text(CONFIG + self._tables(work_ms, call_ms))
         self.promises = place / "promises"
         self.promises.touch()
 
-    def _tables(self, work_ms):
+    def _tables(self, work_ms, call_ms):
         argv = [sys.executable, str(HERE / "kills_agent.py")]
-        limits = "timeout_ms = 300\ntext_limit = 60\n"
+        limits = f"timeout_ms = {call_ms}\ntext_limit = 60\n"
         return (
             f"[agent]\nargv = {json.dumps(argv)}\nspeaks_contract = true\n"
             f"[agent.environment]\nWORK_MS = '{work_ms}'\nPYTHONPATH = {json.dumps(HOST.PATHS)}\n"

@@ -362,6 +362,28 @@ def test_a_long_reply_is_cut_when_it_is_taken_and_keeps_its_parts(tmp_path):
     desk.state.close()
 
 
+def test_a_secret_in_a_reply_is_hidden_once_before_it_is_cut_and_stored(tmp_path):
+    asked = []
+
+    def hide(channel, text):
+        asked.append(channel)
+        return text.replace("secret words", "[REDACTED]")
+
+    desk = Desk(tmp_path, {"chat": MemoryChannel(lambda: T0, Capabilities(text_limit=TextLimit(size=16)))})
+    desk.ports = evolve(desk.ports, redact_reply=hide)
+    desk.follower = Follower(
+        desk.ports, DeliveryPolicies(settle=desk.policy), container=lambda session: desk.last, poke=desk.poke
+    )
+    key = desk.accept().turn_id
+    desk.reply("out-1", key, "my few secret words are told")
+    desk.look()
+    desk.begin()  # another host, that hides nothing: what every try sends is settled
+    desk.look()
+    assert desk.payload(desk.row_of("out-1")).parts == ("my few", "[REDACTED] are", "told")
+    assert asked == ["chat"]
+    desk.state.close()
+
+
 def test_files_beside_a_reply_are_recorded_and_a_link_among_them_is_a_dead_letter(desk, tmp_path):
     key = desk.accept().turn_id
     folder = desk.sessions.store(S).folder / "outbox"
@@ -567,3 +589,52 @@ def test_a_session_that_was_made_anew_under_its_name_is_read_from_the_beginning(
         desk.reply(f"new-{number}", key)
     desk.look()
     assert all(desk.row_of(f"new-{number}") is not None for number in range(rows))
+
+
+def spoil(desk, key, text="not json"):
+    with desk.state.database.transaction() as db:
+        db.execute("UPDATE turn SET payload = ? WHERE turn_id = ?", (text, key)).fetchall()
+
+
+@pytest.mark.parametrize("text", ["not json", "{}", ""])
+def test_a_message_that_can_no_longer_be_read_holds_up_no_other_reply_of_its_session(desk, text):
+    lost, other = desk.accept("one").turn_id, desk.accept("two").turn_id
+    spoil(desk, lost, text)
+    for name, key in (("o1", lost), ("o2", other)):
+        desk.reply(name, key)
+        desk.ack(key)
+    desk.look()
+    dead = desk.row_of("o1")
+    assert (dead.status, "nobody knows where it goes" in dead.reason) == ("failed_terminal", True)
+    assert (desk.turn(lost).status, desk.turn(lost).reason) == ("failed_terminal", "final_failed")
+    assert [row.source for row in desk.rows()] == [encode_parts(S, "o2")]
+    assert desk.turn(other).status == "delivery_pending"
+
+
+def test_a_reply_that_says_itself_where_it_goes_is_sent_though_its_message_cannot_be_read(desk):
+    lost = desk.accept("one").turn_id
+    spoil(desk, lost)
+    desk.reply("o1", lost, where=("chat", "room", "t"))
+    desk.ack(lost)
+    desk.look()
+    (row,) = desk.rows()
+    assert (row.channel, desk.payload(row).chat, desk.turn(lost).status) == ("chat", "room", "delivery_pending")
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["a new session", "a session that is there"])
+def test_a_message_that_cannot_be_read_before_it_is_in_the_inbox_fails_visibly_and_holds_up_no_other(
+    desk, monkeypatch, made
+):
+    if made:
+        desk.accept("earlier")
+    with monkeypatch.context() as killed:
+        killed.setattr(Intake, "_join", lambda *_: None)
+        lost, other = desk.accept("one").turn_id, desk.accept("two").turn_id
+    spoil(desk, lost)
+    assert recover_joins(desk.ports, desk.now_ms) == {}
+    desk.look()
+    assert (desk.turn(lost).status, desk.turn(lost).reason) == ("failed_terminal", "message_gone")
+    assert other in desk.inbox() and lost not in desk.inbox()
+    with desk.store.transaction() as work:
+        (letter,) = work.tables.dead.of_message(S, lost)
+    assert (letter.payload, letter.direction) == ("not json", "inbound")

@@ -64,7 +64,7 @@ def one_round(trial, kind):
     if kind in ("graceful", "in its drain"):
         host.terminate()
     if kind == "graceful":
-        assert host.wait(20) == 0, trial.served()[-2000:]
+        assert host.wait(60) == 0, trial.served()[-2000:]
         assert not trial.agent_pids()
         return
     if kind == "in its drain":

@@ -1,11 +1,14 @@
 """What the trials with killed hosts have found stays mended."""
 
 import importlib.util
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from turnkeel.delivery.stop import stop_session
+from turnkeel_adapters.sessions import operations
 
 HERE = Path(__file__).parent
 MANY = 250
@@ -47,6 +50,31 @@ def test_a_reply_behind_many_older_ones_is_not_taken_for_none_by_the_next_host(d
     desk.now_ms += grace_ms
     for _ in range(5):
         desk.look()
+    assert desk.row_of("new").turn_id == key
+    assert desk.turn(key).status == "delivery_pending"
+
+
+@pytest.mark.parametrize("before", [(), ("earlier",)], ids=["the first reply", "a later one"])
+def test_a_reply_that_is_written_with_its_ack_between_two_looks_at_the_file_is_not_taken_for_none(
+    desk, monkeypatch, before
+):
+    key = desk.accept().turn_id
+    desk.policy = follow.evolve(desk.policy, turn=follow.TurnPolicy(no_reply_grace_ms=0))
+    desk.begin()
+    desk.claim(key)
+    for name in before:
+        desk.reply(name, None)
+    desk.look()
+    read_acks = operations.read_terminal_acks
+
+    def answered_meanwhile(db, ids):
+        desk.reply("new", key)
+        desk.ack(key)
+        with closing(apsw.Connection(db.filename)) as fresh:
+            return read_acks(fresh, ids)
+
+    monkeypatch.setattr(operations, "read_terminal_acks", answered_meanwhile)
+    desk.look()
     assert desk.row_of("new").turn_id == key
     assert desk.turn(key).status == "delivery_pending"
 

@@ -1,6 +1,9 @@
 """Is every reply sent once, or visibly not, whatever its channel, its process and its store do meanwhile?"""
 
+import itertools
+
 import pytest
+from attrs import evolve
 
 from turnkeel.delivery.claiming import Standing, look
 from turnkeel.events import (
@@ -198,6 +201,18 @@ def test_an_unknown_channel_defers_without_charge_until_it_is_set_up(office):
     assert office.shown(office.channels["later"]) == ["text of r1"]
 
 
+def test_a_row_of_an_unknown_channel_is_put_off_by_the_look_that_meets_it(office):
+    office.queue("r1", channel="later")
+    seen = look(Standing(now=office.clock.read(), channels=()), office.ports("killed here", True), office.policies)
+    row = office.row("r1")
+    assert (seen.jobs, row.status, row.attempts, row.lease) == ((), "failed_retryable", 0, None)
+    assert [type(event) for event in seen.events] == [SendDeferred]
+    office.channels["later"] = office.channel()
+    office.play(MINUTE)
+    assert "MarkUnknown" not in office.life("r1")
+    assert office.shown(office.channels["later"]) == ["text of r1"]
+
+
 def test_a_channels_own_pace_is_kept_between_rows_and_parts(new_office):
     office = new_office(Capabilities(idempotent=True, pace_ms=2 * SECOND))
     starts = []
@@ -379,6 +394,16 @@ def test_a_claim_newer_than_this_processs_look_at_the_clock_is_not_taken_for_a_l
     before = Instant(wall_ms=office.row("r1").send_started_at_ms - 50, mono_ms=office.clock.mono_ms - 50)
     seen = look(Standing(now=before, channels=()), office.ports("two", False), office.policies)
     assert (seen.events, office.row("r1").status) == ((), "sending")
+
+
+def test_a_renewal_a_moment_younger_than_the_look_that_made_it_is_not_taken_for_a_lost_send(office, monkeypatch):
+    office.calls.lasting[id(office.chat)] = MINUTE
+    read, reads = office.clock.read, itertools.count()
+    monkeypatch.setattr(office.clock, "read", lambda: evolve(now := read(), wall_ms=now.wall_ms + next(reads)))
+    office.queue("r1")
+    office.play(2 * MINUTE)
+    assert "MarkUnknown" not in office.life("r1")
+    assert (len(office.chat.calls), office.row("r1").status) == (1, "delivered")
 
 
 def test_a_call_that_never_ends_loses_its_lease_and_the_row_goes_on(office):
