@@ -14,7 +14,8 @@ accepts: one message stored, so that the channel may be told.
     turnkeel     LifecycleStore: identity and id looked up, `accept_turn`, turn, identity and its life stored
     persist-q.   SQLiteAckQueue.put, pickled as it does;  litequeue: put;  dbos: a workflow of one step, to its end
 cycle: a message's whole life in the store, each arrow a commit.
-    turnkeel     accept -> claim -> final enqueued -> send claimed -> settled
+    turnkeel     accept -> claim -> final enqueued -> send claimed -> settled. Of 16 at once each is accepted and settled
+                 by a thread of its own; a host's passes (claim, enqueue, send) are for all that is open, as they are there
     persist-q.   put -> get -> ack;  litequeue: put -> pop -> done;  dbos: the same workflow of one step
 files: the same life through a session's two files, step by step, with the agent's kit and a channel in memory.
 recovery: one look at everything open (turns, deliveries, expiry) beside 1,000 and 1,000,000 finished rows.
@@ -66,6 +67,7 @@ from turnkeel_core import (
     DeliverySnapshot,
     EnqueueSnapshot,
     MessageIdentity,
+    OutboxPolicy,
     Receipt,
     Reply,
     RunFacts,
@@ -91,6 +93,7 @@ PARTS = ("accepts", "cycle", "files", "recovery")
 TEXT = "Could you look at the report of last week and tell me which of the numbers changed since? " * 3
 HIDE = partial(redact, redactions=redactions_of(()))
 """What a host takes out of every text before it is stored; no competitor does, and it is part of the price."""
+AT_ONCE = OutboxPolicy(channel_limit=THREADS, pass_limit=THREADS)
 CHANNELS = (ChannelFacts(channel="webhook", idempotent=True),)
 
 Variant = Callable[[int, int], None]
@@ -117,9 +120,9 @@ def cycle(count: int, rounds: int) -> None:
     with ExitStack() as stack:
         variants = {"turnkeel": Turnkeel(stack).cycle} | competitors(stack, "cycle")
         table("whole cycle, one message at a time", "turnkeel", variants, count // 2, rounds)
-        many = {"turnkeel x16": Turnkeel(stack).cycle}
-        many |= {f"{name} x16": one for name, one in competitors(stack, "cycle", threads=True).items()}
-        many = {name: threaded(stack, one) for name, one in many.items()}
+        rivals = competitors(stack, "cycle", threads=True)
+        many = {"turnkeel x16": Turnkeel(stack).crowd}
+        many |= {f"{name} x16": threaded(stack, one) for name, one in rivals.items()}
         table(f"whole cycle, {THREADS} messages at once", "turnkeel x16", many, count // 2, rounds)
 
 
@@ -178,6 +181,7 @@ class Turnkeel:
         self.state = stack.enter_context(HostState(folder(stack)))
         assert self.state.database.rows("PRAGMA synchronous") == [(2,)], "turnkeel.db is not synchronous=FULL"
         self.lifecycle = StateLifecycle(self.state.database, HIDE)
+        self.pool = stack.enter_context(ThreadPoolExecutor(THREADS))
 
     def run(self, act):
         """One durable transaction."""
@@ -189,10 +193,18 @@ class Turnkeel:
             self.accepted(number)
 
     def cycle(self, first: int, count: int) -> None:
+        """One message after the other."""
         for number in range(first, first + count):
             self.accepted(number)
-            self.answered(number)
-            self.sent(number)
+            self.passed((number,), map)
+
+    def crowd(self, first: int, count: int) -> None:
+        """As a host does it under load: doors and channels have threads of their own, a pass is for all that is open."""
+        spread = self.pool.map
+        for begin in range(first, first + count, THREADS):
+            numbers = range(begin, min(begin + THREADS, first + count))
+            list(spread(self.accepted, numbers))
+            self.passed(numbers, spread)
 
     def accepted(self, number: int) -> None:
         turn_id, text, now = f"turn-{number:08d}", payload(number), now_ms()
@@ -209,43 +221,50 @@ class Turnkeel:
 
         self.run(accept)
 
-    def answered(self, number: int) -> None:
-        turn_id, row_id, now = f"turn-{number:08d}", f"row-{number:08d}", now_ms()
+    def passed(self, numbers, spread) -> None:
+        """Run, answered, sent: each for all of the messages, only the outcomes of the sends come one by one."""
+        tokens = self.run(partial(claim, numbers))
+        self.run(partial(finish, numbers, tokens))
+        sends = self.run(partial(begin_sends, numbers))
+        list(spread(self.settled, numbers, sends))
 
-        def claim(work):
-            claimed = claim_turn(work.claim(turn_id, "run", now))
-            assert work.apply([claimed], now) == ()
-            return claimed.token
+    def settled(self, number: int, token: int) -> None:
+        self.run(partial(settle_send, number, token))
 
-        token = self.run(claim)
+
+def claim(numbers, work):
+    now = now_ms()
+    claims = [claim_turn(work.claim(f"turn-{number:08d}", "run", now)) for number in numbers]
+    assert work.apply(claims, now) == ()
+    return [one.token for one in claims]
+
+
+def finish(numbers, tokens, work):
+    now = now_ms()
+    for number, token in zip(numbers, tokens, strict=True):
+        turn_id, row_id = f"turn-{number:08d}", f"row-{number:08d}"
         text = wire.dumps(Outgoing(parts=(TEXT,), chat=f"chat-{number % 50}"))
         reply = Reply(row_id=row_id, kind="final", channel="webhook", lane=f"lane-{number}", ordinal=1)
+        asked = EnqueueSnapshot(now_ms=now, owner="run", replies=(reply,), token=token)
+        assert work.apply(plan_enqueue(work.enqueue(asked, turn_id)), now, {row_id: text}) == ()
+        facts = RunFacts(finals_attempted=1, finals_queued=True, token=token)
+        work.apply(finalize_turn_from_outbox(work.turn(turn_id, now, run=facts)), now)
 
-        def finish(work):
-            asked = EnqueueSnapshot(now_ms=now, owner="run", replies=(reply,), token=token)
-            assert work.apply(plan_enqueue(work.enqueue(asked, turn_id)), now, {row_id: text}) == ()
-            facts = RunFacts(finals_attempted=1, finals_queued=True, token=token)
-            work.apply(finalize_turn_from_outbox(work.turn(turn_id, now, run=facts)), now)
 
-        self.run(finish)
+def begin_sends(numbers, work):
+    now = now_ms()
+    rows = tuple(work.tables.outbox.get(f"row-{number:08d}") for number in numbers)
+    claims = plan_deliveries(DeliverySnapshot(now_ms=now, owner="send", rows=rows, channels=CHANNELS), AT_ONCE)
+    assert work.apply(claims, now) == ()
+    tokens = {one.row_id: one.token for one in claims}
+    return [tokens[row.row_id] for row in rows]
 
-    def sent(self, number: int) -> None:
-        row_id, now = f"row-{number:08d}", now_ms()
 
-        def claim(work):
-            seen = DeliverySnapshot(now_ms=now, owner="send", rows=(work.tables.outbox.get(row_id),), channels=CHANNELS)
-            (claimed,) = plan_deliveries(seen)
-            assert work.apply([claimed], now) == ()
-            return claimed.token
-
-        token = self.run(claim)
-
-        def settle(work):
-            outcome = Sent((Receipt(0, f"platform-{number}", now),))
-            assert work.apply(settle_delivery(work.settle(row_id, token, outcome, now)), now) == ()
-            assert work.tables.turns.get(f"turn-{number:08d}").status == "delivered"
-
-        self.run(settle)
+def settle_send(number, token, work):
+    now, row_id = now_ms(), f"row-{number:08d}"
+    outcome = Sent((Receipt(0, f"platform-{number}", now),))
+    assert work.apply(settle_delivery(work.settle(row_id, token, outcome, now)), now) == ()
+    assert work.tables.turns.get(f"turn-{number:08d}").status == "delivered"
 
 
 @cache
@@ -525,14 +544,12 @@ def recover(work) -> None:
 def beside(stack: ExitStack, finished: int) -> Turnkeel:
     """A store with so many turns that ended, each with its delivered row, and `OPEN` that did not."""
     store = Turnkeel(stack)
-    store.accepted(0)
-    store.answered(0)
-    store.sent(0)
+    store.cycle(0, 1)
     for table in ("turn", "outbox"):
         copy_row(store.state, table, finished)
     for number in range(10**7, 10**7 + OPEN):
         store.accepted(number)
-        store.answered(number)
+        store.run(partial(finish, (number,), store.run(partial(claim, (number,)))))
         store.accepted(number + OPEN)
     return store
 

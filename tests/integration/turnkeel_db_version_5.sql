@@ -154,7 +154,9 @@ CREATE TABLE outbox (
         reason TEXT,
         last_error TEXT,
         session TEXT NOT NULL,
+        retired TEXT NOT NULL,
         payload TEXT NOT NULL,
+        CHECK (retired = CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END),
         CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
         CHECK ((status IN ('delivered', 'failed_terminal', 'expired')) = (completed_at_ms IS NOT NULL)),
         CHECK (status <> 'sending' OR lease_owner IS NOT NULL),
@@ -170,22 +172,24 @@ CREATE TABLE taken (
         at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 CREATE TABLE life (
-        id INTEGER PRIMARY KEY,
-        turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
-        row_id TEXT REFERENCES outbox (row_id) ON DELETE CASCADE,
+        subject TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        turn_id TEXT,
+        row_id TEXT,
         at_ms INTEGER NOT NULL,
         what TEXT NOT NULL,
         detail TEXT,
         because TEXT NOT NULL,
-        CHECK (turn_id IS NOT NULL OR row_id IS NOT NULL)
-    ) STRICT;
+        PRIMARY KEY (subject, id),
+        CHECK (subject = coalesce(turn_id, 'row ' || row_id))
+    ) STRICT, WITHOUT ROWID;
 CREATE TABLE receipt (
-        id INTEGER PRIMARY KEY,
         row_id TEXT NOT NULL REFERENCES outbox (row_id) ON DELETE CASCADE,
         part INTEGER NOT NULL CHECK (part >= 0),
-        platform_id TEXT,
-        at_ms INTEGER NOT NULL
-    ) STRICT;
+        at_ms INTEGER NOT NULL,
+        platform_id TEXT NOT NULL,
+        PRIMARY KEY (row_id, part, at_ms, platform_id)
+    ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX incarnation_open ON incarnation (session) WHERE state <> 'dead';
 CREATE INDEX charge_noted ON charge (session) WHERE state = 'noted';
 CREATE INDEX charge_message ON charge (session, message_id);
@@ -194,22 +198,25 @@ CREATE INDEX journal_session ON journal (session, id);
 CREATE INDEX dead_message ON dead (session, message_id);
 CREATE INDEX turn_open ON turn (session, accepted_at_ms, turn_id) WHERE completed_at_ms IS NULL;
 CREATE INDEX turn_ended_session ON turn (session, completed_at_ms, turn_id) WHERE completed_at_ms IS NOT NULL;
-CREATE INDEX turn_session ON turn (session, accepted_at_ms, turn_id);
 CREATE INDEX turn_ended ON turn (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
 CREATE INDEX turn_notice ON turn (completed_at_ms, turn_id) WHERE notice = 'due';
 CREATE INDEX turn_withdrawal ON turn (turn_id) WHERE withdrawal = 'due';
 CREATE INDEX identity_settled ON identity (settled_at_ms) WHERE settled_at_ms IS NOT NULL;
-CREATE UNIQUE INDEX outbox_key ON outbox (idempotency_key) WHERE status NOT IN ('failed_terminal', 'expired');
-CREATE UNIQUE INDEX outbox_source ON outbox
-        (source, CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END) WHERE source IS NOT NULL;
+CREATE UNIQUE INDEX outbox_key ON outbox (idempotency_key, retired);
+CREATE UNIQUE INDEX outbox_source ON outbox (source, retired) WHERE source IS NOT NULL;
 CREATE INDEX outbox_session ON outbox (session, queued_at_ms, row_id);
 CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
 CREATE INDEX outbox_open ON outbox (lane, ordinal, queued_at_ms, row_id) WHERE completed_at_ms IS NULL;
 CREATE INDEX outbox_ended ON outbox (status, completed_at_ms) WHERE completed_at_ms IS NOT NULL;
 CREATE INDEX taken_at ON taken (at_ms);
-CREATE INDEX life_turn ON life (turn_id, id) WHERE turn_id IS NOT NULL;
-CREATE INDEX life_row ON life (row_id, id) WHERE row_id IS NOT NULL;
-CREATE INDEX receipt_row ON receipt (row_id, part);
+CREATE TRIGGER life_of_row_ends AFTER DELETE ON outbox
+    BEGIN
+        DELETE FROM life WHERE subject = coalesce(OLD.turn_id, 'row ' || OLD.row_id) AND row_id = OLD.row_id;
+    END;
+CREATE TRIGGER life_of_turn_ends AFTER DELETE ON turn
+    BEGIN
+        DELETE FROM life WHERE subject = OLD.turn_id;
+    END;
 CREATE TRIGGER receipt_unchanged BEFORE UPDATE ON receipt
     BEGIN
         SELECT RAISE(ABORT, 'a receipt is evidence: it is never changed');
