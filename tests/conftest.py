@@ -3,10 +3,37 @@
 Each takes a second or more, and a quicker test of the same law stays in the default run. `.ci/run` runs all.
 """
 
+import os
+import signal
+import threading
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in each run, however slow the machine is; with SEED set, new ones, as for the trials with kills.
+settings.register_profile(
+    "steady",
+    derandomize="SEED" not in os.environ,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
+
+# A shell without job control starts what is in the background deaf to SIGINT, and so would be every host under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
     "test_demo.py::test_the_demo_on_a_terminal",
+    "schedules/test_kills.py::test_a_host_killed_between",
+    "test_bad_files.py::test_odd_rows_are_answered",
+    "test_cli_talk.py::test_a_sent_message_is_answered_by_a_host_that_sleeps",
+    "test_cli_schedules.py::test_the_host_carries_out_what",
+    "test_redaction.py::test_what_is_said_in_a_conversation",
+    "test_runaway.py::test_at_its_runs_per_hour",
+    "test_state_database.py::test_processes_that_open_write_and_close_all_the_time_lose_nothing_and_leave_one_plain_file[del",
     "test_demo.py::test_the_demo_in_plain_lines",
     "test_core_schedule_laws.py::test_around_every_change_of_the_clocks",
     "schedules/test_kills.py::test_an_interval_and_a_cron_survive",
@@ -92,8 +119,13 @@ SLOW = (
     "test_one_session.py::test_a_retry_delay_that_the_clock_moved",
     "test_one_session.py::test_a_message_for_later",
     "test_one_session.py::test_a_healthy_container_is_left_alone_for_as_long_as_it_declares[progress",
-    *(f"test_random_lives.py::test_a_random_life_breaks_no_law[{seed}-" for seed in (20, 30, 40, 50)),
+    *(f"test_random_lives.py::test_a_random_life_breaks_no_law[{seed}-" for seed in (10, 20, 30, 40, 50)),
 )
+
+
+def pytest_xdist_auto_num_workers():
+    """Half as many again as there are processors: much of what is tested waits for other processes."""
+    return (os.cpu_count() or 1) * 3 // 2 or 1
 
 
 @pytest.hookimpl(tryfirst=True)

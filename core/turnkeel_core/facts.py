@@ -55,7 +55,8 @@ class OpenMessage:
 
     `due_at_ms` None means "as soon as possible"; `never_due` marks a due time that the container's own query cannot
     read, so that it would never take the row. `since_at_ms` is when the row became work (its due time or its
-    timestamp). `tries` counts charged attempts; None is a NULL or unreadable column and counts as 0.
+    timestamp). `tries` counts charged attempts; None is a NULL or unreadable column and counts as 0. `task`: a schedule
+    wrote it, no sender.
     """
 
     message_id: str
@@ -66,6 +67,7 @@ class OpenMessage:
     triggers: bool = True
     first_poll_only: bool = False
     since_at_ms: int | None = None
+    task: bool = False
 
 
 @frozen(kw_only=True)

@@ -82,12 +82,12 @@ def explain_lease(seen: LeaseSnapshot, policy: LeasePolicy = LeasePolicy()) -> E
 def is_live(lease: Lease | None, now_ms: int, policy: LeasePolicy, gone_owners: tuple[str, ...] = ()) -> bool:
     """Whether the lease keeps others away: not run out, its owner not known to be dead.
 
-    A lease with more time left than was ever given is the tale of a clock that was set back; it keeps nobody away, and
-    an owner that lives renews it.
+    A lease with more time left than was ever given, by more than its giver's clock may be ahead, is the tale of a clock
+    that was set back; it keeps nobody away, and an owner that lives renews it.
     """
     if lease is None or lease.owner in gone_owners:
         return False
-    return 0 < lease.until_at_ms - now_ms <= policy.lease_ms
+    return 0 < lease.until_at_ms - now_ms <= policy.lease_ms + policy.skew_ms
 
 
 def _evaluate(seen: LeaseSnapshot, policy: LeasePolicy) -> tuple[Verdict[LeaseAction], ...]:

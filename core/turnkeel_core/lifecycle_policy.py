@@ -25,6 +25,11 @@ class LeasePolicy:
         validator=_AT_LEAST_ONE,
         metadata=_why("three missed renewals of 10 s; a dead owner is seen soon"),
     )
+    skew_ms: int = field(
+        default=5_000,
+        validator=_COUNT,
+        metadata=_why("two clocks, or two looks at one, differ by less; by more, the clock was set back since"),
+    )
 
 
 @frozen(kw_only=True)

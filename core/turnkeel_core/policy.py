@@ -101,10 +101,20 @@ class SpawnPolicy:
 
 @frozen(kw_only=True)
 class StartPolicy:
-    """Limit of `plan_starts` (DESIGN §4.12)."""
+    """Limits of `plan_starts` (DESIGN §4.12; spec/tars-and-b01.md §3.3)."""
 
     max_running: int = field(
         default=5, validator=_AT_LEAST_ONE, metadata=_why("five agents fit a small machine; the rest wait their turn")
+    )
+    max_running_per_group: int | None = field(
+        default=None,
+        validator=optional(_AT_LEAST_ONE),
+        metadata=_why("off: turns go round the groups anyway; set it to keep places free for the other groups"),
+    )
+    tasks_ahead: int = field(
+        default=1,
+        validator=_COUNT,
+        metadata=_why("a task may follow the run of its own group at once; a second would starve those who wait"),
     )
 
 
@@ -137,6 +147,9 @@ class RedactPolicy:
 
     least_chars: int = field(
         default=8, validator=_AT_LEAST_ONE, metadata=_why("shorter values are words that stand in any text")
+    )
+    by_name: bool = field(
+        default=True, metadata=_why("password=… in a log is one; for replies it is off, there it is mostly an example")
     )
     public_names: tuple[str, ...] = field(
         default=(

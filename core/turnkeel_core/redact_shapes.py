@@ -9,7 +9,7 @@ from typing import Final
 _WORD: Final = "A-Za-z0-9"
 
 # The look-behinds stand after the first character, which lets the search skip to it: "task-1" holds no key "sk-1".
-_TOKENS: Final = (
+_FORMS: Final = (
     rf"s(?<![{_WORD}]s)k-(?:ant-[\w-]{{8,}}|[\w-]{{20,}})",  # Anthropic, OpenAI and those who took over the form
     rf"[rsp](?<![{_WORD}][rsp])k_(?:live|test)_[{_WORD}]{{16,}}",  # Stripe
     rf"g(?<![{_WORD}]g)h[pousr]_[{_WORD}]{{30,}}",  # GitHub
@@ -43,7 +43,7 @@ _NAME: Final = r"(?:pass(?:word|wd|phrase)|secret|token|credentials?|(?:api|acce
 _SPACE: Final = r"[ \t]{0,3}"
 # Six characters, not eight as for values without a name: here the name leaves no doubt, and `token=None` stays legible.
 _UNQUOTED: Final = r"[^\s\"'`&;,(){}\[\]<>\\]{6,}"
-_CONTEXTS: Final = (
+_PLACES: Final = (
     rf"(?i:({_NAME}=)){_UNQUOTED}",
     rf"(_(?:KEY|AUTH|PASS|PWD)=){_UNQUOTED}",
     rf"(?i:({_NAME}[\"']?{_SPACE}[:=]{_SPACE}\"))(?:[^\"\\\r\n]|\\.){{6,}}",
@@ -57,10 +57,11 @@ _CONTEXTS: Final = (
     rf"(hooks\.slack\.com/(?:services|workflows)/)[{_WORD}/]{{20,}}",
 )
 
-SHAPES: Final = (
-    # Without a word's rest behind it no token can begin in the middle of what was one.
-    f"(?a:(?:{_KEY_BLOCK}|{'|'.join(_TOKENS)})[\\w-]*)()",
-    # Where none of the contexts can begin the search goes on at once.
-    f"(?a:(?=[aAbBcChHpPsStTxX_:])(?:{'|'.join(_CONTEXTS)}))",
-)
-"""First the tokens, then the values whose name or place gives them away: these must find no token in what they keep."""
+TOKENS: Final = f"(?a:(?:{_KEY_BLOCK}|{'|'.join(_FORMS)})[\\w-]*)()"
+"""What is a secret wherever it stands. Without a word's rest behind it none can begin in the middle of what was one."""
+
+CONTEXTS: Final = f"(?a:(?=[aAbBcChHpPsStTxX_:])(?:{'|'.join(_PLACES)}))"
+"""A value whose name or place gives it away; to be looked for after `TOKENS`, which must find none in what this keeps.
+
+Where none of them can begin the search goes on at once.
+"""

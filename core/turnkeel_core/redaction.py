@@ -11,8 +11,9 @@ from typing import Final
 
 from attrs import field, frozen
 
+from turnkeel_core.literals import alternation
 from turnkeel_core.policy import RedactPolicy
-from turnkeel_core.redact_shapes import SHAPES
+from turnkeel_core.redact_shapes import CONTEXTS, TOKENS
 
 REDACTED: Final = "[REDACTED]"
 _LATEST: Final = 16  # a host has one set of redactions, a group one more; their patterns are dear to compile
@@ -32,16 +33,15 @@ class Redactions:
 
 
 def redactions_of(values: Iterable[str], policy: RedactPolicy = _DEFAULT) -> Redactions:
-    """Prepare to hide `values` and all secret forms.
+    """Prepare to hide `values`, what is a secret by its form, and what its name or place gives away (`by_name`).
 
     A value is also known without the white space around it, and by each of its lines; what is shorter than
     `least_chars` is not hidden. Values match literally, in their case, wherever they stand, the longest first.
     """
-    parts = {part for value in values for part in _parts(value) if len(part) >= policy.least_chars}
-    known = sorted(parts, key=lambda part: (-len(part), part))
-    literals = (f"(?:{'|'.join(map(re.escape, known))})()",) if known else ()
+    known = {part for value in values for part in _parts(value) if len(part) >= policy.least_chars}
+    literals = (f"{alternation(known)}()",) if known else ()
     return Redactions(
-        patterns=(*literals, *SHAPES),
+        patterns=(*literals, TOKENS, *((CONTEXTS,) if policy.by_name else ())),
         longest_bytes=max((len(part.encode("utf-8", "surrogatepass")) for part in known), default=0),
     )
 

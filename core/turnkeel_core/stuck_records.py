@@ -98,12 +98,13 @@ class KillIgnoringDue:
 class StopIdle:
     """Nothing claimed, last activity `idle_ms` ago (> `limit_ms`): not a kill, charges nothing.
 
-    `idle`: nothing is due either. `rate`: what may be due must wait, the session has had its runs of this hour.
+    `idle`: nothing is due either. `place`: nor that, and another session waits for its place. `rate`: what may be due
+    must wait, the session has had its runs of this hour.
     """
 
     idle_ms: int
     limit_ms: int
-    reason: Literal["idle", "rate"] = "idle"
+    reason: Literal["idle", "place", "rate"] = "idle"
 
 
 StuckAction: TypeAlias = (

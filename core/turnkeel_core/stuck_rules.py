@@ -143,9 +143,17 @@ def _unclaimed(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
     return _timed(_tried("unclaimed", "due and not taken", facts), start_ms, limit_ms, action, seen, policy)
 
 
+def idle_since(seen: StuckSnapshot, policy: StuckPolicy) -> int | None:
+    """Since when it does nothing and has nothing to do; None if it works, waits as it declared, or that is unknown."""
+    hold = _hold("idle", seen, policy)
+    due = seen.due_since_ms is not None and not seen.run_held
+    held = hold is not None and hold[0] >= seen.now_ms
+    return None if held or due or _own_claims(seen) else seen.last_activity_at_ms
+
+
 def _idle(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
-    start_ms = seen.last_activity_at_ms
-    limit_ms = min(policy.idle_stop_ms, policy.idle_yield_ms) if seen.place_wanted else policy.idle_stop_ms
+    start_ms, yields = seen.last_activity_at_ms, seen.place_wanted and policy.idle_yield_ms < policy.idle_stop_ms
+    limit_ms = policy.idle_yield_ms if yields else policy.idle_stop_ms
     facts: tuple[Fact, ...] = (Fact("last_activity_at_ms", start_ms), Fact("place_wanted", seen.place_wanted))
     if seen.run_held:
         # Left alone it would take the next message by itself: there is nothing to keep it warm for.
@@ -157,7 +165,7 @@ def _idle(seen: StuckSnapshot, policy: StuckPolicy) -> Rule:
     if seen.due_since_ms is not None and not seen.run_held:
         return _skipped("idle", "a message is due", facts)
     because = "no further run may begin" if seen.run_held else "nothing happened since"
-    action = StopIdle(seen.now_ms - start_ms, limit_ms, "rate" if seen.run_held else "idle")
+    action = StopIdle(seen.now_ms - start_ms, limit_ms, "rate" if seen.run_held else "place" if yields else "idle")
     return _timed(_tried("idle", because, facts), start_ms, limit_ms, action, seen, policy)
 
 

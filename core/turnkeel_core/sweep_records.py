@@ -7,7 +7,7 @@ from attrs import frozen
 from turnkeel_core.facts import Ack, Backoff, ChargeMark, Claim, Death, OpenMessage, Recurring, Run
 from turnkeel_core.stuck_records import StuckAction, StuckSnapshot
 
-Blocked: TypeAlias = Literal["slot", "draining", "paused", "fenced", "runtime"]
+Blocked: TypeAlias = Literal["slot", "group", "claimed", "draining", "paused", "fenced", "runtime"]
 
 
 @frozen(kw_only=True)

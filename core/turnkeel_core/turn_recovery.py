@@ -21,6 +21,7 @@ from turnkeel_core.turn_records import (
 from turnkeel_core.turn_session import UNSAFE
 
 STALE = "stale turn exceeded recovery age"
+UNREADABLE = "its payload cannot be read, and its session has no row of it"
 
 
 @frozen(kw_only=True)
@@ -107,5 +108,7 @@ def _session_turn(seen: TurnSnapshot, policy: TurnPolicy) -> Verdict[RecoveryAct
     if turn.status == "accepted" and session.row == "missing" and turn.ack is None:
         if seen.now_ms - turn.accepted_at_ms > policy.stale_ms:
             return failed(seen, "stale", STALE)
+        if not turn.payload_ok:
+            return failed(seen, "message_gone", UNREADABLE)
         return fires("join", "its row is missing", turn.turn_id, WriteInbound(turn.turn_id, turn.session))
     return fires("mirror", "its session and its rows decide", turn.turn_id, *finalize_turn_from_outbox(seen, policy))

@@ -73,7 +73,7 @@ class Session:
         try:
             eventually(lambda: done() or process.poll() is not None)
             process.terminate()
-            code = process.wait(timeout=20)
+            code = process.wait(timeout=60)
             return code, (self.path / "log").read_text(encoding="utf-8", errors="replace")
         finally:
             process.kill()
@@ -173,7 +173,7 @@ def test_a_log_that_nobody_reads_does_not_stop_the_clock(session: Session) -> No
     process = session.start("--timeout", "0.5", "--", "sh", "-c", "yes >&2", stderr=subprocess.PIPE)
     assert process.stderr is not None
     try:
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=60) == 1
     finally:
         process.stderr.close()
         process.kill()
@@ -217,7 +217,7 @@ def test_a_silent_program_beats_but_does_not_progress(session: Session) -> None:
         assert session.progress() == claimed
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     assert (process.returncode, session.acks()) == (143, ["processing"])
 
 
@@ -231,7 +231,7 @@ def test_output_of_a_running_program_is_progress(session: Session, stream: str) 
         eventually(lambda: session.progress() != claimed)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "timeout", "flood"])
@@ -249,7 +249,7 @@ def test_the_whole_group_of_a_program_ends_with_it(session: Session, how: str) -
         eventually(lambda: not any(map(alive, pids)))
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def test_killing_the_wrapper_leaves_the_claim_and_no_reply(session: Session) -> None:
@@ -257,7 +257,7 @@ def test_killing_the_wrapper_leaves_the_claim_and_no_reply(session: Session) -> 
     process = session.start("--", "sleep", "5")
     eventually(lambda: session.acks() == ["processing"])
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     assert (session.acks(), session.replies()) == (["processing"], [])
     code, _ = session.settle("--", "cat")
     assert (code, session.acks(), session.replies()) == (0, ["completed"], ["hello"])

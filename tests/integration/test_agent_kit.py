@@ -339,7 +339,7 @@ def test_the_end_of_the_process_leaves_the_truth_behind(
     try:
         eventually(lambda: session.acks() == {"m": ready})
         process.send_signal(number)
-        assert process.wait(timeout=10) == code
+        assert process.wait(timeout=60) == code
     finally:
         process.kill()
         process.wait()

@@ -70,6 +70,16 @@ class Session:
                 (json.dumps({"text": text}),),
             )
 
+    def task(self, prompt: str, mode: str | None) -> None:
+        """As a schedule writes it; without a mode, as an agent's own `schedule_task` does."""
+        more = {} if mode is None else {"contextMode": mode}
+        self.sql(
+            "inbound",
+            """INSERT INTO messages_in (id, seq, kind, timestamp, content)
+               SELECT 'm' || (count(*) + 1), count(*) * 2 + 2, 'task', '2026', ? FROM messages_in""",
+            (json.dumps({"prompt": prompt, "script": None, **more}),),
+        )
+
     def acks(self) -> list[object]:
         return [status for (status,) in self.sql("outbound", "SELECT status FROM processing_ack ORDER BY message_id")]
 
@@ -105,7 +115,7 @@ class Session:
                 lambda: process.poll() is not None or (len(acks := self.acks()) == wanted and "processing" not in acks)
             )
             process.terminate()
-            code = process.wait(timeout=20)
+            code = process.wait(timeout=60)
         finally:
             process.kill()
             process.wait()
@@ -147,7 +157,7 @@ def test_handles_survive_a_kill_of_the_agent_at_work(session: Session) -> None:
     process = session.start()
     eventually(lambda: len(session.runs()) == 2)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     assert session.handles() == ("conversation-1", "place-1")
     session.sql("inbound", "UPDATE messages_in SET content = '{\"text\": \"two\"}' WHERE id = 'm2'")
     for left in session.temporary.iterdir():
@@ -171,6 +181,58 @@ def test_a_stale_handle_recovers_in_one_retry_within_the_same_claim(session: Ses
     assert "fake knows conversation gone-1 no more (found: no conversation found)" in detail
     assert detail in log
     assert session.note(2) == ("", "")
+
+
+def test_a_task_that_stands_alone_neither_goes_on_with_the_conversation_nor_leaves_one(session: Session) -> None:
+    session.say("one")
+    session.task("alone", "isolated")
+    session.say("two")
+    session.task("together", "group")
+    session.task("as it was", None)
+    code, _ = session.work(at=True)
+    assert (code, session.replies()[:2]) == (0, ["one", "alone"])
+    assert [run[0] for run in session.runs()] == [
+        None, None, "conversation-1", "conversation-3", "conversation-4"
+    ]  # fmt: skip
+    assert session.replies()[2:] == ["one,two", "one,two,together", "one,two,together,as it was"]
+    assert session.handles() == ("conversation-5", "place-4")
+
+
+@pytest.mark.parametrize(("mode", "runs", "handle"), [("isolated", 1, "gone-1"), ("group", 2, None)])
+def test_the_error_of_a_task_that_stands_alone_costs_the_conversation_nothing(
+    session: Session, mode: str, runs: int, handle: str | None
+) -> None:
+    session.put(KEY, "gone-1")
+    session.task("stale", mode)
+    code, _ = session.work()
+    assert (code, session.acks(), len(session.runs())) == (1, ["processing"], runs)
+    assert session.handles()[0] == handle
+
+
+def test_what_was_said_before_a_task_that_stands_alone_is_kept_for_the_next_message(session: Session) -> None:
+    session.say("by the way")
+    session.sql("inbound", "UPDATE messages_in SET trigger = 0")
+    session.task("alone", "isolated")
+    session.say("one")
+    session.work()
+    assert session.replies() == ["alone", "by the way\none"]
+
+
+@pytest.mark.parametrize("mode", ["isolated", "group"])
+def test_an_agent_of_the_kit_has_no_handle_for_a_task_that_stands_alone(session: Session, agent: Agent, mode: str) -> None:
+    alone = mode == "isolated"
+    session.put(KEY, "kept-1")
+    session.task("go", mode)
+    message = agent.next_message()
+    assert message is not None and message.isolated == alone
+    assert agent.resume_handle("fake") == (None if alone else "kept-1")
+    agent.keep_resume("fake", "new-1")
+    assert session.handles()[0] == ("kept-1" if alone else "new-1")
+    kept = ResumeHandles(session="kept-1")
+    assert agent.recover_resume("fake", "no conversation found", kept) is not alone
+    agent.reply(message, "done", keep=kept_resume("fake", ResumeHandles(session="new-2")))
+    assert session.handles()[0] == ("kept-1" if alone else "new-2")
+    assert agent.resume_handle("fake") == session.handles()[0]
 
 
 def test_a_lost_place_keeps_the_conversation(session: Session) -> None:

@@ -444,6 +444,21 @@ def test_a_container_that_keeps_dying_makes_the_session_wait_for_its_backoff(dat
     assert 0 < found["until_at_ms"] - now() <= 10_000
 
 
+@pytest.mark.parametrize("why", ["slot", "group", "claimed"])
+def test_what_holds_a_session_in_the_queue_of_a_host_at_work_is_told_in_words(data, read, run, why):
+    words = {
+        "slot": "all places to run are taken (max_running)",
+        "group": "it waits for a slot of its group (max_running_per_group)",
+        "claimed": "another session works on the same task",
+    }
+    with HostState(data) as state, DataLock(data, started_at_ms=123, version="9"):
+        state.notes.hold("g/asks", why, None, 456)
+        assert (condition(read)["state"], condition(read)["reason"]) == ("waiting", why)
+        (planned,) = read("sweep", "--dry-run")["sessions"]
+        assert [(one["type"], one["reason"]) for one in planned["plan"]["actions"]] == [("HoldWake", why)]
+        assert f"waiting: {words[why]}, since" in run("why", "g/asks", "--data", str(data))
+
+
 def test_a_host_at_work_is_told_and_its_holds_count(data, read):
     with HostState(data) as state, DataLock(data, started_at_ms=123, version="9"):
         state.notes.hold("g/asks", "slot", None, 456)
@@ -803,13 +818,15 @@ def test_agent_exec_gets_everything_after_it(run, capsys, monkeypatch):
     assert seen == [["--timeout", "5", "--", "sh", "-c", "--json"]]
 
 
-def test_an_unexpected_error_is_not_dressed_up(data, monkeypatch):
+def test_an_unexpected_error_is_not_dressed_up(data, monkeypatch, capsys):
     def broken(*_):
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr("turnkeel.cli.status.open_reading", broken)
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        run_command_line(("status", "--data", str(data)))
+    assert run_command_line(("status", "--data", str(data))) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["turnkeel: a fault of this program:", "Traceback (most recent call last):"]
+    assert lines[-1] == "RuntimeError: a fault of ours"
 
 
 def test_an_interrupt_is_130(data, monkeypatch):

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import apsw
 import pytest
+from attrs import evolve
 
 from turnkeel.cli.app import run_command_line
 from turnkeel.cli.durations import duration_ms
 from turnkeel.cli.errors import WrongUsage
+from turnkeel_adapters.schedules.records import LastLook
 from turnkeel_adapters.schedules.store import StateSchedules
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.container_outbound import open_outbound
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.state.store import HostState
+from turnkeel_adapters.system.lock import DataLock
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("core", "adapters", "shell"))}
@@ -196,6 +199,74 @@ def test_a_run_of_many_missed_ones_is_told_in_one_line(tk):
         counted = sum(one.count or 0 for one in work.schedules.latest("x", None, 10**6))
     assert counted >= 10**6
     assert "until" in ok(tk("sched", "missed", "--limit", "100000"))
+
+
+# How the schedules are
+
+
+def looked(tk, ago_ms, alarm_ms=180_000, trouble=None):
+    """As if a host had looked that long ago, and at nothing since; its schedules are as old."""
+    now_ms = time.time_ns() // 1_000_000
+    with HostState(tk.data) as state, StateSchedules(state.database).transaction() as work:
+        at_ms = now_ms - ago_ms
+        work.schedules.looked(LastLook(looked_at_ms=at_ms, alarm_at_ms=at_ms + alarm_ms, trouble=trouble))
+        for one in work.schedules.all():
+            work.schedules.update(evolve(one, moved_at_ms=0))
+
+
+def at_work(tk, since_ms):
+    """A host that holds the data directory and does nothing else."""
+    return DataLock(tk.data, started_at_ms=time.time_ns() // 1_000_000 - since_ms, version="x")
+
+
+def test_status_says_when_the_schedules_were_looked_at_and_warns_when_a_host_no_longer_does(tk):
+    tk.data.mkdir()
+    assert "schedules" not in ok(tk("status"))
+    ok(tk("sched", "add", "x", "a", "p", "--every", "1d"))
+    with at_work(tk, 200_000):
+        assert "schedules: 1 waits, never looked at" in ok(tk("status"))
+        looked(tk, 179_000)
+        told = ok(tk("status"))
+        assert "schedules: 1 waits, last looked at 2 min 59 s ago" in told and "attention" not in told
+        looked(tk, 180_000)
+        told = ok(tk("status"))
+        assert "attention: the host does not look at its schedules" in told
+        shown = ok(tk("status", "--json"))["health"]["schedules"]
+        assert (shown["late"], shown["up"], shown["waiting"]) == (True, True, 1)
+        assert shown["last_look"]["looked_at_ms"] <= time.time() * 1000 - 180_000
+    with at_work(tk, 1_000):
+        assert "attention" not in ok(tk("status"))
+    assert "attention: schedules wait, and no host is at work: turnkeel run" in ok(tk("status"))
+    ok(tk("sched", "cancel", "x"))
+    assert "schedules" not in ok(tk("status"))
+
+
+def test_status_names_what_the_host_cannot_look_at_and_what_is_parked(tk):
+    made = ok(tk("sched", "add", "x", "a", "p", "--cron", "@daily", "--json"))["schedule"]
+    ok(tk("sched", "add", "y", "a", "p", "--every", "1d"))
+    with at_work(tk, 0):
+        looked(tk, 0, trouble="schedule y: ZeroDivisionError()")
+        assert "attention: schedule y: ZeroDivisionError(): turnkeel sched list" in ok(tk("status"))
+    made_due(tk, "x", made["next_at_ms"])
+    with closing(apsw.Connection(str(tk.data / "turnkeel.db"))) as db:
+        db.execute("UPDATE schedule SET zone = 'Atlantis/Capital' WHERE series = 'x'")
+    ok(tk("sched", "pause", "x"))  # which looks at it first
+    looked(tk, 0)
+    told = ok(tk("status"))
+    assert "schedules: 1 waits, 1 parked, last looked at" in told
+    assert "parked: x: turnkeel sched list" in told and "ZeroDivisionError" not in told
+
+
+@pytest.mark.parametrize("context", ["isolated", "group"])
+def test_a_run_stands_alone_unless_it_is_to_take_part_in_the_conversation(tk, context):
+    words = () if context == "isolated" else ("--context", "group")
+    assert ok(tk("sched", "add", "x", "a", "p", "--every", "1h", *words, "--json"))["schedule"]["context"] == context
+    assert f"context: {context}" in ok(tk("sched", "show", "x"))
+    ok(tk("sched", "run", "x"))
+    folder = FileSessions(tk.data).store("main/a").folder
+    with closing(apsw.Connection(str(folder / "inbound.db"))) as db:
+        [(content,)] = db.execute("SELECT content FROM messages_in").fetchall()
+    assert json.loads(content) == {"prompt": "p", "script": None, "contextMode": context}
 
 
 @pytest.mark.parametrize(("text", "ms"), [("250ms", 250), ("90s", 90_000), ("5m", 300_000), ("1h30m", 5_400_000), ("2d", 2 * DAY), ("1W", 7 * DAY), ("1h 5min", 3_900_000)])

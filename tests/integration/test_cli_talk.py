@@ -80,7 +80,7 @@ def test_a_second_host_is_refused_with_3(tmp_path):
         assert str(first.pid) in second.stderr
     finally:
         first.send_signal(signal.SIGINT)
-        assert first.wait(20) == 0
+        assert first.wait(60) == 0
         first.stderr.close()
 
 
@@ -92,13 +92,13 @@ def test_a_sent_message_is_answered_by_a_host_that_sleeps(tmp_path):
     try:
         assert json.loads(host.stderr.readline())["event"] == "HostStarted"
         turnkeel("send", "--data", str(tmp_path), "group/anna", "are you there?")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(shown(tmp_path, "group/anna")["lines"]) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert shown(tmp_path, "group/anna")["lines"][1]["text"] == "are you there?"
     finally:
         host.send_signal(signal.SIGTERM)
-        assert host.wait(20) == 0
+        assert host.wait(60) == 0
         host.stderr.close()
 
 

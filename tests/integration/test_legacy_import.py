@@ -95,6 +95,18 @@ def test_a_file_becomes_a_final_row_that_keeps_its_age_its_failures_and_its_text
     assert said == Outgoing(parts=("hello",), chat="chat1", account="a", thread="7", in_reply_to="m9")
 
 
+def test_a_text_is_stored_without_its_secrets_and_its_file_is_known_again_whatever_is_secret_by_then(folder, store):
+    def take(hide):
+        write(folder, q1=entry(payloads=[{"text": "the key is swordfish"}]))
+        with LegacyFolder(folder) as queue:
+            return [fate.kind for fate in import_legacy(queue, store, lambda: NOW, hide)]
+
+    assert take(lambda channel, text: text.replace("swordfish", f"[of {channel}]")) == ["imported"]
+    assert take(lambda channel, text: text) == ["known"]
+    ((_, said),) = rows(store).values()
+    assert said.parts == ("the key is [of telegram]",)
+
+
 def test_several_payloads_are_parts_and_media_are_kept_as_addresses(folder, store, take):
     pictures = {"mediaUrls": ["https://p/1", "https://p/2", "https://p/1"], "replyToId": "m3"}
     payloads = [{"text": "one"}, {"text": "two", "mediaUrl": "https://p/0"}, {"text": ""}, pictures]

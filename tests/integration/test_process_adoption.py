@@ -30,7 +30,7 @@ from turnkeel_adapters.runners.rundir import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="adoption needs Linux")
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 LONG_MS = 600_000
 SESSION, INCARNATION = "main/00", 4
 

@@ -27,7 +27,7 @@ from turnkeel_adapters.runners.errors import RunnerError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guards need Linux to find every descendant")
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 LOG_MAX_BYTES = 100_000
 
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
@@ -396,24 +396,25 @@ def test_no_agent_outlives_its_host(bench: Bench, script: str) -> None:
     try:
         agent = int(host.words[0].split(":")[0])
         os.kill(host.process.pid, signal.SIGKILL)
-        died = time.monotonic()
         wait_until(lambda: not runs(agent), "the agent ends with its host")
-        assert time.monotonic() - died < 10
         wait_until(lambda: bench.runner.list_own() == (), "the guard goes too")
     finally:
         host.close()
 
 
 def test_an_agent_ends_with_its_host_even_if_a_fork_of_the_host_lives_on(bench: Bench) -> None:
-    script = "import os\nif os.fork() == 0:\n    time.sleep(8)\n    os._exit(0)\nprint('forked', flush=True)\n"
+    script = "import os\nfork = os.fork()\nif fork == 0:\n    time.sleep(1000)\nprint(fork, flush=True)\n"
     host = start_host(bench, "echo ready; sleep 1000", before_sleep=script)
     try:
         agent = int(host.words[0].split(":")[0])
-        assert host.process.stdout is not None and host.process.stdout.readline() == "forked\n"
+        assert host.process.stdout is not None
+        fork = int(host.process.stdout.readline())
         os.kill(host.process.pid, signal.SIGKILL)
-        died = time.monotonic()
-        wait_until(lambda: not runs(agent), "the agent ends with its host")
-        assert time.monotonic() - died < 7, "the fork, which holds the guard's pipe for 8 s, was not waited for"
+        try:
+            wait_until(lambda: not runs(agent), "the agent ends with its host")
+            assert runs(fork), "the fork, which holds the guard's pipe, was not waited for"
+        finally:
+            os.kill(fork, signal.SIGKILL)
     finally:
         host.close()
 

@@ -450,6 +450,10 @@ def a_folder(path):
     path.mkdir()
 
 
+def a_pipe(path):
+    os.mkfifo(path)
+
+
 def no_folder(path):
     path.parent.rmdir()
 
@@ -457,7 +461,8 @@ def no_folder(path):
 BAD_FILES = {
     "another program's file": (garbage, "damaged or no database: restore it from a backup"),
     "pages overwritten": (torn, "damaged or no database: restore it from a backup"),
-    "a folder in its place": (a_folder, "cannot be opened"),
+    "a folder in its place": (a_folder, "is no plain file: move away"),
+    "a pipe in its place": (a_pipe, "is no plain file: move away"),
     "its folder is missing": (no_folder, "cannot be opened: does the folder exist"),
 }
 
@@ -468,6 +473,18 @@ def test_a_file_that_cannot_be_used_is_told_with_path_and_advice(path, make, adv
     with pytest.raises(StateFault, match=advice) as told, HostState(path.parent) as state:
         state.registry.known()
     assert (told.value.path, str(told.value).startswith(str(path))) == (path, True)
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["writing", "reading"])
+@pytest.mark.parametrize("version", [0, 1, len(migrations.MIGRATIONS)])
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(path, version, read_only):
+    other = apsw.Connection(str(path))
+    other.execute(f"CREATE TABLE session (cake TEXT); PRAGMA user_version = {version}").fetchall()
+    other.close()
+    before = digest(path)
+    with pytest.raises(StateFault, match="another program's database"):
+        StateDatabase(path, read_only=read_only)
+    assert (digest(path), os.listdir(path.parent)) == (before, [path.name])
 
 
 def test_a_locked_file_is_told_after_the_wait(path, database, impatient):

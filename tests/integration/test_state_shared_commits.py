@@ -53,14 +53,14 @@ class Crowd:
 
         self.threads = [threading.Thread(target=run, args=(name, part)) for name, part in enumerate(parts)]
         self.threads[0].start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         for thread in self.threads[1:]:
             thread.start()
         return self
 
     def join(self):
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
     def on_disk(self):
@@ -69,7 +69,7 @@ class Crowd:
 
 
 def until(true):
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while not true():
         assert time.monotonic() < ends
         time.sleep(0.001)
@@ -96,9 +96,9 @@ def crowd(tmp_path):
 
 def test_nobody_is_back_before_the_commit_that_all_share(crowd):
     reached, go_on = threading.Event(), threading.Event()
-    crowd.at_commit = lambda: (reached.set(), go_on.wait(10))
+    crowd.at_commit = lambda: (reached.set(), go_on.wait(60))
     crowd.start([write(str(number)) for number in range(10)])
-    assert reached.wait(10)
+    assert reached.wait(60)
     time.sleep(0.2)  # longer than any of them looks whether it must commit itself
     assert (crowd.back, crowd.on_disk()) == ([], set())
     go_on.set()
@@ -169,7 +169,7 @@ def test_another_use_of_the_connection_commits_first_what_is_shared(crowd, how, 
         ended.set()
 
     crowd.start([part])
-    assert ended.wait(10)
+    assert ended.wait(60)
     if how == "query":
         assert crowd.database.rows("SELECT name FROM session") == [("0",)]
     elif how == "close":

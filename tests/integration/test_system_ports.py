@@ -283,7 +283,7 @@ def test_an_executor_hands_over_arguments_results_errors_and_context() -> None:
 
 
 def test_calls_in_threads_run_side_by_side_and_off_the_loop() -> None:
-    meeting = threading.Barrier(3, timeout=20)
+    meeting = threading.Barrier(3, timeout=60)
 
     async def scene() -> None:
         executor = ThreadExecutor(3)
@@ -303,7 +303,7 @@ def test_an_install_keeps_its_id(tmp_path: Path) -> None:
 
 
 def test_all_who_make_the_id_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    everyone = threading.Barrier(8, timeout=20)
+    everyone = threading.Barrier(8, timeout=60)
     create: Callable[[Path, str], None] = install_module._create
 
     def create_together(path: Path, text: str) -> None:

@@ -59,25 +59,29 @@ class Schedule(NamedTuple):
         return local.minute in self.minutes and local.hour in self.hours and self.on_day(local)
 
 
-@st.composite
-def clock_fields(draw, size):
-    """A minute or hour field, as text and as the set it stands for."""
-    low, high = sorted((draw(st.integers(0, size - 1)), draw(st.integers(0, size - 1))))
-    step = draw(st.integers(1, size // 2))
-    whole, span = range(size), range(low, high + 1)
-    return draw(
-        st.sampled_from(
-            [
-                ("*", set(whole)),
-                (f"*/{step}", set(whole[::step])),
-                (f"{low}", {low}),
-                (f"{low},{high}", {low, high}),
-                (f"{low}-{high}", set(span)),
-                (f"{low}-{high}/{step}", set(sorted(span)[::step]) if low < high else set(range(low, size)[::step])),
-                (f"{low}/{step}", set(range(low, size)[::step])),
-            ]
-        )
-    )
+def clock_fields(size):
+    """Minute or hour fields, as text and as the set each stands for."""
+    number = st.integers(0, size - 1)
+    return st.tuples(st.integers(0, 6), number, number, st.integers(1, size // 2)).map(lambda drawn: field_of(size, *drawn))
+
+
+def field_of(size, form, one, other, step):
+    whole, (low, high) = range(size), sorted((one, other))
+    match form:
+        case 0:
+            return "*", set(whole)
+        case 1:
+            return f"*/{step}", set(whole[::step])
+        case 2:
+            return f"{low}", {low}
+        case 3:
+            return f"{low},{high}", {low, high}
+        case 4:
+            return f"{low}-{high}", set(range(low, high + 1))
+        case 5:
+            return f"{low}-{high}/{step}", set(range(low, high + 1 if low < high else size, step))
+        case _:
+            return f"{low}/{step}", set(range(low, size, step))
 
 
 def last_day(date):
@@ -102,11 +106,8 @@ days_of_week = st.sampled_from(["*"] * 4).map(lambda text: (text, lambda date: T
 )
 
 
-@st.composite
-def schedules(draw):
+def schedule_of(minute, hour, day_of_month, day_of_week):
     """A cron text, whether it repeats by the instant, and the local times it means, each written down independently."""
-    minute, hour = draw(clock_fields(60)), draw(clock_fields(24))
-    day_of_month, day_of_week = draw(days_of_month), draw(days_of_week)
     both = day_of_month[0].startswith("*") or day_of_week[0].startswith("*")
 
     def on_day(date):
@@ -115,6 +116,11 @@ def schedules(draw):
 
     text = f"{minute[0]} {hour[0]} {day_of_month[0]} * {day_of_week[0]}"
     return Schedule(text, minute[0].startswith("*") or hour[0].startswith("*"), minute[1], hour[1], on_day)
+
+
+SCHEDULES = st.tuples(clock_fields(60), clock_fields(24), days_of_month, days_of_week).map(
+    lambda fields: schedule_of(*fields)
+)
 
 
 @st.composite
@@ -160,14 +166,14 @@ def compare(schedule, moment):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(schedules(), moments())
+@given(SCHEDULES, moments())
 def test_the_next_run_is_the_one_the_scanner_finds(schedule, moment):
     compare(schedule, moment)
 
 
 @pytest.mark.long
 @settings(max_examples=4_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(schedules(), moments())
+@given(SCHEDULES, moments())
 def test_the_next_run_is_the_one_the_scanner_finds_in_very_many_cases(schedule, moment):
     compare(schedule, moment)
 
@@ -197,13 +203,17 @@ def first_change(low, high, zone):
 ZONES = sorted(name for name in available_timezones() if name.count("/") == 1 and not name.startswith(("Etc", "System")))
 
 
-@st.composite
-def near_changes(draw):
-    """Any zone, any change of its clocks since 1980, and an instant within three days of it."""
-    name = draw(st.sampled_from(["Australia/Lord_Howe", *ZONES]) | st.just("Australia/Lord_Howe"))
+def near_change(name, which, around_ms):
     changes = changes_of(name) or [datetime(2026, 3, 1, tzinfo=UTC)]
-    around_ms = draw(st.integers(-3 * 86_400_000, 3 * 86_400_000) | st.sampled_from([-60_000, -1_000, -1, 0, 1, 60_000]))
-    return ZoneInfo(name), draw(st.sampled_from(changes)) + timedelta(milliseconds=around_ms)
+    return ZoneInfo(name), changes[which % len(changes)] + timedelta(milliseconds=around_ms)
+
+
+NEAR_CHANGES = st.tuples(
+    st.sampled_from(["Australia/Lord_Howe", *ZONES]) | st.just("Australia/Lord_Howe"),
+    st.integers(0, 9_999),
+    st.integers(-3 * 86_400_000, 3 * 86_400_000) | st.sampled_from([-60_000, -1_000, -1, 0, 1, 60_000]),
+).map(lambda drawn: near_change(*drawn))
+"""Any zone, any change of its clocks since 1980, and an instant within three days of it."""
 
 
 def step_days(schedule, zone, after, days):
@@ -216,13 +226,25 @@ def step_days(schedule, zone, after, days):
         date = first + number * DAY
         if schedule.on_day(date):
             for hour in schedule.hours:
-                for minute in schedule.minutes:
-                    fired |= instants_of(datetime(date.year, date.month, date.day, hour, minute), zone, schedule.repeats)
-        if ends is None and any(at > after for at in fired):
+                fired |= firings_of(datetime(date.year, date.month, date.day, hour), zone, schedule, after)
+        if ends is None and fired:
             ends = number + 1
         if number == ends:
             break
-    return min((at for at in fired if at > after), default=None)
+    return min(fired, default=None)
+
+
+def firings_of(hour, zone, schedule, after):
+    """Those of one local hour after `after`; of an ordinary hour the first alone, by counting on from its beginning."""
+    begins, ends = instants_of(hour, zone, True), instants_of(hour + 60 * MINUTE, zone, True)
+    if len(begins) == len(ends) == 1 and max(ends) - max(begins) == 60 * MINUTE:
+        [start] = begins
+        if start + 60 * MINUTE <= after:
+            return set()
+        found = (start + minute * MINUTE for minute in sorted(schedule.minutes))
+        return {next((at for at in found if at > after), None)} - {None}
+    every = (instants_of(hour + minute * MINUTE, zone, schedule.repeats) for minute in schedule.minutes)
+    return {at for found in every for at in found if at > after}
 
 
 def instants_of(local, zone, repeats):
@@ -246,14 +268,14 @@ def compare_days(schedule, moment):
 
 
 @settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(schedules(), near_changes())
+@given(SCHEDULES, NEAR_CHANGES)
 def test_around_every_change_of_the_clocks_the_next_run_is_the_one_found_by_stepping_through_days(schedule, moment):
     compare_days(schedule, moment)
 
 
 @pytest.mark.long
 @settings(max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(schedules(), near_changes())
+@given(SCHEDULES, NEAR_CHANGES)
 def test_the_same_in_very_many_cases(schedule, moment):
     compare_days(schedule, moment)
 

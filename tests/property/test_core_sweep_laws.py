@@ -47,8 +47,8 @@ BASE, SPAN = 10_000, 120
 HOUR, YEAR = 3_600_000, 365 * 24 * 3_600_000
 IDS = ("a", "b", "c", "d")
 
-LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(LAW, max_examples=250)
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+MANY = settings(LAW, max_examples=120)
 
 instants = st.integers(BASE, BASE + SPAN)
 maybe = st.none() | instants

@@ -15,7 +15,22 @@ LEVELS = {
     "test_decisions.py": "decision",
     "test_whole_host.py": "whole host in virtual time",
     "test_real_processes.py": "real process",
+    "test_scheduled_work.py": "the host's scheduler, on its store",
+    "test_door.py": "the host's door, on its store",
+    "test_kept_out.py": "the host's own parts",
     "test_process_runner.py": "real process",
+    "test_agent_resume.py": "real process",
+    "test_redaction.py": "real process",
+    "test_kills.py": "whole host, real processes, killed",
+    "test_resume.py": "whole host, real processes",
+    "test_sender.py": "the host's sender in virtual time",
+    "test_follow.py": "the host's follower, on its store",
+    "test_cli_schedules.py": "command line",
+    "test_attachments.py": "real files",
+    "test_agent_attachments.py": "real files",
+    "test_session_tree.py": "real files",
+    "test_ingress.py": "real HTTP",
+    "test_mounts_in_containers.py": "real container",
     "test_oci_runtime.py": "runner, scripted runtime",
     "test_containers.py": "real container",
     "test_host_in_containers.py": "whole host, real containers",
@@ -23,7 +38,8 @@ LEVELS = {
 HEAD = """# Scenarios from the field
 
 Failures that hosts of this kind had in real life, as tests: false kills (FK), missed hangs (MH), loops of kills and
-retries (LO), trouble of runtime and host process (CR). Written by `pytest --write-scenarios` (see conftest.py) from the tests
+retries (LO), scheduled work (SC), lost conversations (SE), messages that come again (DD), security (SX), trouble of
+runtime and host process (CR). Written by `pytest --write-scenarios` (see conftest.py) from the tests
 that passed; a test fails when this page and the tests no longer agree. How often hangs are missed and healthy agents
 killed, beside the rule this project started from, is counted by `detection.py` and shown in the project's README.
 

@@ -199,13 +199,14 @@ class VirtualRunner:
         self.refusals: dict[str, int] = {}
         self.last_words: dict[str, Callable[[Box], None]] = {}
         self.stop_takes_ms = 0
+        self.start_takes_ms: dict[str, int] = {}
         self.owed_ms = 0
         self._loop = loop
         self._clock = clock
         self._sessions = sessions
 
     def spawn(self, order: SpawnOrder) -> Handle:
-        """Start the session's next script; the last one is used again and again."""
+        """Start the session's next script; the last one is used again and again. May take its time, by session."""
         if self.down is not None:
             raise SpawnFailed(order.session, self.down, "start the runtime")
         if self.refusals.get(order.session, 0) > 0:
@@ -219,6 +220,7 @@ class VirtualRunner:
         box.task = self._loop.create_task(self._live(box, script.pop(0) if len(script) > 1 else script[0]))
         self.boxes.append(box)
         self.spawns.append((self._clock.mono_ms, order.session, order.incarnation))
+        self.owed_ms += self.start_takes_ms.get(order.session, 0)
         return Handle(
             runtime="virtual",
             container_id=f"{len(self.boxes) - 1}",

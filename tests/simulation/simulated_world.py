@@ -65,15 +65,27 @@ class Told:
 
 
 class VirtualExecutor:
-    """Calls happen at once; what they would have taken passes afterwards. `delay` lets others in before a call."""
+    """Calls happen at once; what they would have taken passes afterwards. `delay` lets others in before a call.
 
-    def __init__(self, runner: VirtualRunner, life: Life, delay: Callable[[], float]) -> None:
+    With `threads` only so many calls are under way at a time.
+    """
+
+    def __init__(
+        self, runner: VirtualRunner, life: Life, delay: Callable[[], float], threads: int | None = None
+    ) -> None:
         self._runner = runner
         self._life = life
         self._delay = delay
+        self._free = None if threads is None else asyncio.Semaphore(threads)
 
     async def run(self, fn, *args, **kwargs):
         """The call's result."""
+        if self._free is None:
+            return await self._run(fn, *args, **kwargs)
+        async with self._free:
+            return await self._run(fn, *args, **kwargs)
+
+    async def _run(self, fn, *args, **kwargs):
         self._life.step("run")
         if (delay_s := self._delay()) > 0:
             await asyncio.sleep(delay_s)
@@ -101,6 +113,7 @@ class World:
         self.told: list[Told] = []
         self.sent: list[tuple[str, str]] = []
         self.latency_s = 0.0
+        self.threads: int | None = None
         self.state_fault: BaseException | None = None
         self.state = HostState(data_dir)
         self._host_state: HostState | None = None
@@ -265,7 +278,8 @@ class World:
         state.database.transaction = database.transaction
         return HostPorts(
             clock=_LivingClock(self.clock, life),
-            executor=VirtualExecutor(self.runner, life, self._delay),
+            executor=VirtualExecutor(self.runner, life, self._delay, self.threads),
+            patient=VirtualExecutor(self.runner, life, self._delay),
             runner=runner,
             sessions=self.sessions.host_side(life),
             state=state,

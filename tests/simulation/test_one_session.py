@@ -1,5 +1,8 @@
 """What does the host do with one session, hour after hour? Every instant here is virtual."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 from attrs import evolve
 
@@ -16,6 +19,7 @@ from turnkeel.events import (
     WakeFailed,
     Woke,
 )
+from turnkeel_adapters.state.database import StateFault
 from turnkeel_core import (
     KillIgnoringDue,
     KillNeverStarted,
@@ -360,6 +364,21 @@ def test_an_unexpected_error_in_one_pass_is_told_and_passes(world, lab):
     assert world.status(A, "m1") == ("completed", 0)
     assert len(world.events(FaultCleared, A)) == 1
     assert world.state.notes.faults(A) == ()
+
+
+def test_a_damaged_store_is_told_once_and_once_when_it_works_again(world, lab, monkeypatch):
+    world.add(A)
+    world.play(10 * lab.SECOND)
+    refuse = Mock(side_effect=StateFault(Path("turnkeel.db"), "damaged"))
+    with monkeypatch.context() as patched:
+        patched.setattr(world._host_state.registry, "seen", refuse)
+        world.play(5 * lab.MINUTE)
+    assert refuse.call_count > 3
+    told = [told.event for told in world.events(FaultSeen) if told.event.subject == "data directory"]
+    assert len(told) == 1 and "damaged" in told[0].detail
+    assert not world.events(FaultCleared)
+    world.play(2 * lab.MINUTE)
+    assert [told.event.subject for told in world.events(FaultCleared)] == ["data directory"]
 
 
 def test_an_end_is_noticed_within_a_running_poll(world, lab, agents):

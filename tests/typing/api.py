@@ -16,6 +16,7 @@ from turnkeel_core import (
     CloneRecurrence,
     ContainerUnknown,
     DelayRetry,
+    EndRun,
     Explanation,
     FailMessage,
     FenceSession,
@@ -39,6 +40,7 @@ from turnkeel_core import (
     RetryAt,
     RetryPolicy,
     RetrySnapshot,
+    SetTimer,
     SettleAck,
     SpawnAction,
     SpawnLater,
@@ -59,6 +61,7 @@ from turnkeel_core import (
     SweepPolicy,
     SweepSnapshot,
     Wake,
+    YieldPlace,
     decide_grace,
     decide_retry,
     decide_spawn,
@@ -122,8 +125,10 @@ def on_others(action: RetryAction | SpawnAction | StartAction | GraceAction | Cr
             return f"{tries} of {max_tries}"
         case SpawnNow(fruitless) | SpawnLater(fruitless=fruitless):
             return f"{fruitless}"
-        case StartNow(session) | HoldStart(session=session):
+        case StartNow(session) | HoldStart(session=session) | YieldPlace(session=session) | EndRun(session):
             return session
+        case SetTimer(group, at_ms):
+            return f"{group} {at_ms}"
         case KeepJudging(gap_ms) | GiveGrace(gap_ms=gap_ms):
             return f"{gap_ms}"
         case CronRun(at_ms):

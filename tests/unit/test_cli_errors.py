@@ -47,8 +47,9 @@ def test_each_failure_has_its_exit_code(error, code):
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (PermissionError(13, "Permission denied", "file"), "file: Permission denied"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (PermissionError(13, "Permission denied", "f"), "f: Permission denied; fix the owner or the permissions"),
+        (OSError(28, "No space left on device"), "No space left on device; free some space"),
+        (OSError(5, "Input/output error", "f"), "f: Input/output error"),
         (CommandFailed("say this"), "say this"),
         (CommandFailed(), "CommandFailed"),
     ],

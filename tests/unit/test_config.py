@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve, fields, has
 
+from turnkeel.cli.assemble_schedules import firing_of
+from turnkeel.cli.launch import wrapper
 from turnkeel_adapters.channels.settings import WebhookSettings
 from turnkeel_adapters.config import (
     AgentConfig,
@@ -22,8 +24,9 @@ from turnkeel_adapters.config import (
 from turnkeel_adapters.config.ingress import listen_address
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci import ContainerSettings, RuntimeLimits
-from turnkeel_adapters.secrets import known_secrets
-from turnkeel_core import ResumePolicy, RetryPolicy, SettlePolicy, StuckPolicy
+from turnkeel_adapters.secrets import SecretKeeper, known_secrets
+from turnkeel_adapters.state.store import HostState
+from turnkeel_core import ResumePolicy, RetryPolicy, SchedulePolicy, SettlePolicy, StuckPolicy
 
 SUMMER = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -68,6 +71,19 @@ def test_every_table_reaches_its_policy(written):
     assert (config.retry.max_tries, config.spawn.base_ms, config.start.max_running) == (3, 4, 6)
     assert (config.suspend.jump_ms, config.host.log_keep) == (7, 8)
     assert (config.sweep.stuck, config.sweep.retry, config.sweep.spawn) == (config.stuck, config.retry, config.spawn)
+
+
+def test_the_table_of_schedules_reaches_the_scheduler(written, tmp_path):
+    config = load_config(written("[schedule]\nlook_ms = 5_000\ngrace_max_ms = 0\ncatch_up_limit = 7\n"))
+    assert config.schedule == SchedulePolicy(look_ms=5_000, grace_max_ms=0, catch_up_limit=7)
+    with HostState(tmp_path) as state:
+        assert firing_of(state, tmp_path, config, SecretKeeper()).policy == config.schedule
+
+
+def test_the_provider_of_an_agent_is_named_to_its_wrapper(written):
+    agent = load_config(written('[agent]\ncommand = "my-agent {resume}"\nprovider = "Codex"\n')).agent
+    assert wrapper("python", agent)[-2:] == ("--provider", "Codex")
+    assert "--provider" not in wrapper("python", AgentConfig())
 
 
 TIMEOUT_TOOLS = [
@@ -477,6 +493,16 @@ WRONG = [
     ("a list as the environment", '[agent]\nenvironment = ["A=1"]', [
         "agent.environment: must be a table of texts, not a list"
     ]),
+    ("a provider that is no name", '[agent]\nprovider = "my agent"', [
+        "agent.provider: provider 'my agent': write 1 to 64 letters, digits, '.', '_' or '-'"
+    ]),
+    ("a provider nobody asks for", '[agent]\ncommand = "a"\nspeaks_contract = true\nprovider = "a"', [
+        "agent.provider: an agent that speaks the contract keeps its handles itself; leave it out"
+    ]),
+    ("a schedule that may run late for ever", '[schedule]\ngrace_max_ms = "2h"', [
+        "schedule.grace_max_ms: must be a whole number, not a text"
+    ]),
+    ("a scheduler that never looks", "[schedule]\nlook_ms = 0", ["schedule.look_ms: must be >= 1: 0"]),
     ("no time at all", "[agent]\ntimeout_s = 0", ["agent.timeout_s: must be >= 1: 0"]),
     ("a type key is no key here", '[agent]\ntype = "AgentConfig"', [
         "agent.type: unknown key; known: " + ", ".join(f.name for f in fields(AgentConfig))

@@ -92,6 +92,27 @@ def test_a_known_value_is_hidden(values, text, left):
     assert redact(text, redactions_of(values)) == left
 
 
+def test_what_a_name_alone_gives_away_can_be_left_legible():
+    replies = redactions_of(("known-value",), RedactPolicy(by_name=False))
+    text = f"password=example-one Bearer {A * 2} known-value sk-ant-{A}"
+    assert redact(text, replies) == f"password=example-one Bearer {A * 2} [REDACTED] [REDACTED]"
+
+
+ALIKE = [
+    ("none is cut short by one within it", ("the-secret", "the-secret-of", "the-secret-of-all"), "the-secret-of-all!", "[REDACTED]!"),
+    ("none is cut short by its end", ("the-secret-of-all", "secret-of-all"), "the-secret-of-all", "[REDACTED]"),
+    ("none is cut short by its middle", ("the-secret-of-all", "secret-of"), "the-secret-of-all", "[REDACTED]"),
+    ("the shorter where the longer is not", ("the-secret", "the-secret-of"), "the-secret-or", "[REDACTED]-or"),
+    ("each of many that begin alike", tuple("a" * n for n in range(8, 60)), "b" + "a" * 59 + "b", "b[REDACTED]b"),
+    ("letters that mean something in a pattern", ("a.c|d(e)[f]*", "a.c|d(e)[f]+"), "a.c|d(e)[f]+ abc", "[REDACTED] abc"),
+]
+
+
+@pytest.mark.parametrize(("values", "text", "left"), [row[1:] for row in ALIKE], ids=[row[0] for row in ALIKE])
+def test_values_that_are_alike_do_not_hide_each_other(values, text, left):
+    assert redact(text, redactions_of(values)) == left
+
+
 def test_the_least_length_is_a_policy():
     assert redact("abc", redactions_of(("abc",), RedactPolicy(least_chars=3))) == "[REDACTED]"
 

@@ -1,4 +1,4 @@
-"""Again, when, or give up; start now or later; who may start; did the machine sleep?"""
+"""Again, when, or give up; start now or later; did the machine sleep?"""
 
 import pytest
 
@@ -7,7 +7,6 @@ from turnkeel_core import (
     Death,
     GiveGrace,
     GiveUp,
-    HoldStart,
     KeepJudging,
     RetryAt,
     RetryPolicy,
@@ -16,9 +15,6 @@ from turnkeel_core import (
     SpawnNow,
     SpawnPolicy,
     SpawnSnapshot,
-    StartNow,
-    StartPolicy,
-    StartSnapshot,
     SuspendPolicy,
     decide_grace,
     decide_retry,
@@ -26,8 +22,6 @@ from turnkeel_core import (
     explain_grace,
     explain_retry,
     explain_spawn,
-    explain_starts,
-    plan_starts,
 )
 
 NOW = 1_776_686_400_000
@@ -153,57 +147,6 @@ def test_the_explanation_of_an_immediate_start_has_no_flip():
     why = explain_spawn(SpawnSnapshot(now_ms=NOW, deaths=deaths(True)))
 
     assert (why.answer, why.flip_at_ms, why.flip_to) == ("SpawnNow", None, None)
-
-
-STARTS = [
-    ("nobody waits", (), (), 2, ()),
-    ("free slots are given first come first served", (), ("a", "b"), 2, (StartNow("a"), StartNow("b"))),
-    (
-        "those beyond the last slot wait, with their place in the queue",
-        ("r",),
-        ("a", "b", "c"),
-        2,
-        (StartNow("a"), HoldStart("b", 0, 1, 2), HoldStart("c", 1, 1, 2)),
-    ),
-    ("with all slots taken the first waits too", ("r", "s"), ("a",), 2, (HoldStart("a", 0, 2, 2),)),
-    (
-        "with more running than allowed nobody starts",
-        ("r", "s", "t"),
-        ("a", "b"),
-        2,
-        (HoldStart("a", 0, 3, 2), HoldStart("b", 1, 3, 2)),
-    ),
-    ("a session that runs already never starts again", ("a",), ("a", "b"), 2, (StartNow("b"),)),
-    ("a session that waits twice is answered once", (), ("a", "a", "b"), 2, (StartNow("a"), StartNow("b"))),
-    ("a session listed twice as running takes one slot", ("r", "r"), ("a",), 2, (StartNow("a"),)),
-]
-
-
-@pytest.mark.parametrize(
-    ("running", "waiting", "slots", "answer"), [row[1:] for row in STARTS], ids=[row[0] for row in STARTS]
-)
-def test_who_may_start_now(running, waiting, slots, answer):
-    snapshot = StartSnapshot(now_ms=NOW, running=running, waiting=waiting)
-
-    assert plan_starts(snapshot, StartPolicy(max_running=slots)) == answer
-
-
-def test_by_default_five_may_run():
-    waiting = tuple("abcdef")
-
-    assert plan_starts(StartSnapshot(now_ms=NOW, waiting=waiting))[4:] == (StartNow("e"), HoldStart("f", 0, 0, 5))
-
-
-def test_the_explanation_of_the_starts_says_for_each_session_whether_a_slot_is_free():
-    why = explain_starts(StartSnapshot(now_ms=NOW, running=("r",), waiting=("a", "b")), StartPolicy(max_running=2))
-
-    assert [(rule.subject, rule.result) for rule in why.rules] == [("a", "fired"), ("b", "not_yet")]
-    assert (why.answer, why.flip_at_ms) == ("StartNow, HoldStart", None)
-
-
-def test_a_host_without_any_slot_is_refused():
-    with pytest.raises(ValueError, match="max_running"):
-        StartPolicy(max_running=0)
 
 
 @pytest.mark.parametrize(

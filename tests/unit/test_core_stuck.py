@@ -577,7 +577,8 @@ def test_the_time_asleep_is_no_silence(slept_ms, awake_ms, silent_ms, killed):
 )
 def test_an_idle_container_gives_its_place_to_one_that_waits(wanted, idle_ms, stopped):
     facts = seen(heartbeat_at_ms=NOW, last_activity_at_ms=NOW - idle_ms, place_wanted=wanted)
-    assert isinstance(decide_stuck_action(facts), StopIdle) == stopped
+    answer = decide_stuck_action(facts)
+    assert (isinstance(answer, StopIdle) and answer.reason == "place") == stopped
 
 
 def test_after_two_sleeps_the_tolerance_counts_from_the_later_one():

@@ -169,6 +169,13 @@ def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_away():
     assert explain_lease(yesterday).rules[0].rule == "take"
 
 
+@pytest.mark.parametrize("ahead_ms, answer", [(1, RefuseLease), (5 * S, RefuseLease), (5 * S + 1, TakeLease)])
+def test_a_lease_given_by_a_clock_a_little_ahead_keeps_others_away(ahead_ms, answer):
+    policy = LeasePolicy(lease_ms=30 * S, skew_ms=5 * S)
+    given = LeaseSnapshot(now_ms=NOW, asker="a", latest_token=1, lease=held(NOW + 30 * S + ahead_ms))
+    assert type(decide_lease(given, policy)) is answer
+
+
 # accept and identity
 
 
@@ -390,6 +397,8 @@ def in_session(status="accepted", **more):
 def test_a_session_turn_without_its_row_gets_it_and_an_aborted_one_loses_it():
     missing, pending = SessionFacts(row="missing"), SessionFacts(row="pending")
     assert recover(in_session(), session=missing) == (WriteInbound("t", "s"),)
+    (unreadable,) = recover(in_session(payload_ok=False), session=missing)
+    assert (type(unreadable), unreadable.reason) == (SettleFailed, "message_gone")
     assert recover(in_session("aborted"), session=pending) == (WithdrawInbound("t", "s"),)
     assert recover(in_session("running"), session=missing)[0].reason == "message_gone"
     assert recover(in_session(), session=None) == ()

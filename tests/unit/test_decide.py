@@ -39,7 +39,11 @@ ANSWERED = [
         [{"type": "GiveGrace", "resumed_at_ms": 9_000, "gap_ms": 8_000}],
     ),
     ("plan_requeue", {"now_ms": 0}, []),
-    ("plan_starts", {"now_ms": 0, "waiting": ["s"]}, [{"type": "StartNow", "session": "s"}]),
+    (
+        "plan_starts",
+        {"now_ms": 0, "waiting": [{"session": "g/s"}]},
+        [{"type": "StartNow", "session": "g/s", "ahead": 0}],
+    ),
     (
         "plan_sweep",
         {"now_ms": 0, "container": {"type": "NoContainer"}, "messages": [{"message_id": "m"}]},
@@ -260,7 +264,7 @@ def test_a_host_may_keep_the_pipe_open_and_ask_again():
             ask.write(line)
             assert json.loads(answers.readline()).keys() & {"actions", "error"}
         ask.close()
-        host.join(timeout=30)
+        host.join(timeout=60)
         assert not host.is_alive()
 
 

@@ -121,7 +121,7 @@ def test_a_call_that_hangs_is_ended_with_all_it_started(fake, tmp_path):
     environ = fake(f"sleep 1000 & echo $! > {tmp_path}/pid; wait")
     assert RuntimeCommand("docker", environ, LIMITS).call("ps", limit_ms=400) == Unresponsive("docker", 400)
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while runs(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -8,13 +8,14 @@ from typing import TypeAlias, cast
 from attrs import evolve
 from cattrs.errors import BaseValidationError
 
-from turnkeel_adapters.config.channels import read_channels
+from turnkeel_adapters.config.channels import BUILT_IN, Channels, read_channels
 from turnkeel_adapters.config.container import agent_problems, read_container
 from turnkeel_adapters.config.records import AgentConfig, HostConfig
 from turnkeel_adapters.config.zones import BadZone, load_zone
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW, compose_environment
 from turnkeel_adapters.runners.errors import EnvironmentRefused
+from turnkeel_adapters.sessions.providers import BadHandle, provider_key
 from turnkeel_adapters.wire.faults import Refused, describe, shape
 from turnkeel_adapters.wire.strict import strict_converter
 from turnkeel_core import ResumePolicy
@@ -55,6 +56,7 @@ def load_config(path: Path | None) -> HostConfig:
         config = _CONVERTER.structure(_with_host_defaults(plain), HostConfig)
     except (BaseValidationError, Refused) as error:
         raise ConfigFault(path, (*describe(error), *problems)) from error
+    problems = (*problems, *_raw_problems(config, channels))
     if problems:
         raise ConfigFault(path, problems)
     container = None if container is None else evolve(container, file=path)
@@ -116,6 +118,11 @@ def _with_usual(resume: ResumePolicy) -> ResumePolicy:
     )
 
 
+def _raw_problems(config: HostConfig, channels: Channels) -> tuple[str, ...]:
+    known = {*BUILT_IN, *(name for name, _ in channels)}
+    return tuple(f"redact.raw_channels: no channel {name!r:.80}" for name in config.redact.raw_channels if name not in known)
+
+
 def _meaning_problems(table: Table) -> tuple[str, ...]:
     """What types alone do not show, as far as the types are right."""
     zone = (*_zone_problems(table.get("timezone")), *agent_problems(table))
@@ -137,7 +144,7 @@ def _zone_problems(name: object) -> tuple[str, ...]:
 
 
 def _agent_problems(agent: AgentConfig) -> tuple[str, ...]:
-    problems = list(_command_problems(agent))
+    problems = [*_command_problems(agent), *_provider_problems(agent)]
     try:
         compose_environment({}, agent.pass_environment, {})
     except EnvironmentRefused as error:
@@ -147,6 +154,18 @@ def _agent_problems(agent: AgentConfig) -> tuple[str, ...]:
     except EnvironmentRefused as error:
         problems.append(f"agent.environment: {error}")
     return tuple(problems)
+
+
+def _provider_problems(agent: AgentConfig) -> tuple[str, ...]:
+    if agent.provider is None:
+        return ()
+    if agent.speaks_contract:
+        return ("agent.provider: an agent that speaks the contract keeps its handles itself; leave it out",)
+    try:
+        provider_key(agent.provider)
+    except BadHandle as error:
+        return (f"agent.provider: {error}",)
+    return ()
 
 
 def _command_problems(agent: AgentConfig) -> tuple[str, ...]:

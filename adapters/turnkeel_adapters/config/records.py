@@ -10,6 +10,7 @@ from turnkeel_adapters.config.ingress import IngressConfig
 from turnkeel_adapters.config.senders import SendersConfig
 from turnkeel_adapters.runners.environment import DEFAULT_ALLOW
 from turnkeel_adapters.runners.oci.settings import ContainerSettings, RuntimeLimits
+from turnkeel_adapters.secrets.settings import RedactConfig
 from turnkeel_core import (
     AdoptionPolicy,
     DeliveryPolicy,
@@ -20,6 +21,7 @@ from turnkeel_core import (
     OutputPolicy,
     ResumePolicy,
     RetryPolicy,
+    SchedulePolicy,
     SettlePolicy,
     SpawnPolicy,
     StartPolicy,
@@ -59,6 +61,9 @@ class AgentConfig:
     )
     environment: tuple[tuple[str, str], ...] = field(
         default=(), metadata=_why("set for the agent, over what is passed on")
+    )
+    provider: str | None = field(
+        default=None, metadata=_why("whose conversations its handles are; unset: its program's own name")
     )
     allow_empty: bool = field(default=False, metadata=_why("no output is a fault unless silence is a valid answer"))
     timeout_s: int | None = field(
@@ -122,8 +127,10 @@ class HostConfig:
         default=None, metadata=_why("unset: nothing listens; messages come by `turnkeel send`, or from programs")
     )
 
+    schedule: SchedulePolicy = field(factory=SchedulePolicy)
     interrupted: InterruptedPolicy = field(factory=InterruptedPolicy)
     senders: SendersConfig = field(factory=SendersConfig)
+    redact: RedactConfig = field(factory=RedactConfig)
 
     @property
     def sweep(self) -> SweepPolicy:

@@ -9,9 +9,11 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import evolve, frozen
 
+from turnkeel_adapters import wire
 from turnkeel_adapters.lifecycle.apply import Change
 from turnkeel_adapters.lifecycle.legacy import LegacyFault, LegacyFolder
 from turnkeel_adapters.lifecycle.legacy_entry import LegacyFile
+from turnkeel_adapters.lifecycle.payloads import Outgoing
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.lifecycle.tables import Tables
 from turnkeel_core import (
@@ -46,17 +48,28 @@ class Fate:
     left_out: tuple[str, ...] = ()
 
 
+def _as_it_is(channel: str, text: str) -> str:
+    return text
+
+
 def import_legacy(
-    folder: LegacyFolder, store: LifecycleStore, read_clock: Callable[[], int]
+    folder: LegacyFolder,
+    store: LifecycleStore,
+    read_clock: Callable[[], int],
+    redact_reply: Callable[[str, str], str] = _as_it_is,
 ) -> Generator[Fate, None, None]:
-    """Take over every file, batch by batch; each fate is told once it is on the disk. StateFault: the rest is left."""
+    """Take over every file, batch by batch; each fate is told once it is on the disk. StateFault: the rest is left.
+
+    `redact_reply` takes the secrets out of a text for a channel before it is stored.
+    """
     for files, left in _batches(folder, read_clock):
         yield from left
         with store.transaction() as work:
             now_ms = read_clock()
             planned, payloads = _plan(files, work.tables, now_ms)
             rows = [action for action in planned if isinstance(action, EnqueueRow)]
-            refused = {one.action for one in work.apply(rows, now_ms, payloads, because=_BECAUSE)}
+            clean = {one.row.row_id: _clean(payloads[one.row.row_id], one.row.channel, redact_reply) for one in rows}
+            refused = {one.action for one in work.apply(rows, now_ms, clean, because=_BECAUSE)}
             for action in (action for action in rows if action not in refused):
                 row_id = action.row.row_id
                 work.tables.sources.take(_source(row_id, payloads[row_id]), "", "queued", now_ms)
@@ -102,14 +115,21 @@ def _plan(files: Sequence[LegacyFile], tables: Tables, now_ms: int) -> tuple[tup
         entry = evolve(one.entry, turn_id=_open_turn(tables, one.entry.turn_id))
         if entry_id is not None and payload is not None:
             stored = tables.outbox.payload(entry_id)
-            if stored is not None or tables.sources.taken((_source(entry_id, payload),)):
+            taken = bool(tables.sources.taken((_source(entry_id, payload),)))
+            if stored is not None or taken:
                 known.append(entry_id)
-            # What has the id of another message is no copy of it, and must not be taken for one.
-            if texts.setdefault(entry_id, payload if stored is None else stored) != payload:
+            # What has the id of another message is no copy of it, and must not be taken for one. What was taken over
+            # may be stored without its secrets.
+            if texts.setdefault(entry_id, payload if stored is None or taken else stored) != payload:
                 entry = evolve(entry, fault=f"another message has the id {entry_id}")
         entries.append(entry)
     seen = LegacySnapshot(now_ms=now_ms, entries=tuple(entries), known_ids=tuple(known))
     return plan_legacy_import(seen), texts
+
+
+def _clean(payload: str, channel: str, redact_reply: Callable[[str, str], str]) -> str:
+    outgoing = wire.loads(payload, Outgoing)
+    return wire.dumps(evolve(outgoing, parts=tuple(redact_reply(channel, part) for part in outgoing.parts)))
 
 
 def _source(entry_id: str, payload: str) -> str:

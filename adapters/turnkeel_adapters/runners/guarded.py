@@ -1,10 +1,11 @@
 """How does the host talk with the guard of one agent?"""
 
+import json
 import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from turnkeel_adapters.runners.guard.report import Report, read_line
@@ -26,19 +27,19 @@ class GuardLink:
         self._fd = status.fileno()
         self._lock = threading.Lock()
         self._text = b""
+        self._unsaid = b""
         self._gone = False
-        os.set_blocking(self._fd, False)
+        for file in (control, status):
+            os.set_blocking(file.fileno(), False)
 
     def say(self, line: str) -> None:
-        """One line to the guard. One that is gone, or reads no more, is not an error: looks and waits show it."""
+        """One line to the guard. One that is gone, or reads no more, is not an error: looks and waits show it.
+
+        What does not go through at once is said by the next `say`, look or wait: no line is ever cut short.
+        """
         with self._lock:
-            if not self._control.closed:
-                rest = memoryview(line.encode() + b"\n")
-                try:
-                    while rest:
-                        rest = rest[os.write(self._control.fileno(), rest) :]
-                except (ConnectionError, BlockingIOError):
-                    pass
+            self._unsaid += line.encode() + b"\n"
+            self._say_on()
 
     def first_words(self, timeout_ms: int) -> list[str]:
         """What the guard said of the start; empty if it ended or stayed silent instead."""
@@ -50,6 +51,10 @@ class GuardLink:
     def stop(self, grace_ms: int) -> None:
         """Ask for the agent's end; returns at once."""
         self.say(f"stop {grace_ms}")
+
+    def hide(self, redactions: Mapping[str, object]) -> None:
+        """Leave this out of the log from now on; returns at once. A guard of an earlier version does not know how."""
+        self.say(f"hide {json.dumps(redactions)}")
 
     def let_go(self) -> None:
         """Say no more: to the guard it is as if the host had died."""
@@ -75,8 +80,18 @@ class GuardLink:
         reports = (read_line(line) for line in self._text.decode().splitlines())
         return next((report for report in reports if report is not None), None)
 
+    def _say_on(self) -> None:
+        try:
+            while self._unsaid and not self._control.closed:
+                self._unsaid = self._unsaid[os.write(self._control.fileno(), self._unsaid) :]
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self._unsaid = b""
+
     def _read(self) -> bool:
         with self._lock:
+            self._say_on()
             while not self._gone:
                 try:
                     chunk = os.read(self._fd, 4096)
@@ -96,6 +111,8 @@ class GuardLink:
         # Another thread may close the file meanwhile: then the slice, not the event, ends this wait.
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
+        if self._unsaid and not self._control.closed:
+            poll.register(self._control.fileno(), select.POLLOUT)
         poll.poll(min(timeout_ms, _SLICE_MS))
 
 

@@ -54,12 +54,13 @@ class ProcessRunner:
         log_keep: int,
         run_dir: Path | None = None,
         orphan_limit_ms: int = 0,
-        redactions: Redactions | None = None,
+        redactions: Callable[[], Redactions] | None = None,
     ) -> None:
         """`now_ms` is the wall clock. A log takes at most (log_keep + 1) * log_max_bytes of disk.
 
         With a `run_dir` (made 0700) agents outlive this host by `orphan_limit_ms`, until a runner of the same install
-        and `run_dir` adopts them, and how they ended is kept there; without one they end with it.
+        and `run_dir` adopts them, and how they ended is kept there; without one they end with it. `redactions` is
+        asked at each start, and by `hide_more`, what is to be left out of the logs.
         """
         if "/" in install_id or not install_id:
             raise ValueError("an install id is a non-empty text without '/'")
@@ -67,7 +68,8 @@ class ProcessRunner:
         self._run = RunFolder(path=run_dir, install_id=install_id, orphan_limit_ms=orphan_limit_ms)
         self._install_id = install_id
         self._now_ms = now_ms
-        self._log_order = {"log_max_bytes": log_max_bytes, "log_keep": log_keep, "log_redact": _as_order(redactions)}
+        self._log_limits = {"log_max_bytes": log_max_bytes, "log_keep": log_keep}
+        self._redactions = redactions
         self._lock = threading.Lock()
         self._tracked: dict[ContainerKey, Tracked] = {}
         self._starting: dict[str, ContainerKey] = {}
@@ -102,8 +104,24 @@ class ProcessRunner:
         with self._lock:
             if not self._closed and key not in self._tracked:
                 self._tracked[key] = Tracked(handle=handle, link=link, run=self._run)
+                if (hidden := self._hidden()) is not None:
+                    link.hide(hidden)
                 return
         link.let_go()
+
+    def hide_more(self) -> None:
+        """Leave what is now to be hidden out of the logs of running containers too; does not wait for their guards."""
+        hidden = self._hidden()
+        if hidden is None:
+            return
+        with self._lock:
+            links = [tracked.link for tracked in self._tracked.values() if tracked.past is None]
+        for link in links:
+            link.hide(hidden)
+
+    def _hidden(self) -> dict[str, object] | None:
+        """What a guard is told of secrets; on a line of its own, which nobody else reads."""
+        return None if self._redactions is None else asdict(self._redactions())
 
     def look(self, handle: Handle) -> LookOutcome:
         """Does anything of this container run? Does not wait."""
@@ -189,7 +207,8 @@ class ProcessRunner:
         if any(session == order.session for session, _ in take_census(self._install_id)):
             raise SpawnFailed(order.session, *_RUNS)
         spawned_at_ms = self._now_ms()
-        link = start_guard(order, self._log_order, self._run)
+        hidden = self._hidden()
+        link = start_guard(order, {**self._log_limits, "log_redact": hidden}, self._run)
         words = link.first_words(_START_LIMIT_MS)
         if words[:1] != ["started"]:
             link.kill()
@@ -204,6 +223,8 @@ class ProcessRunner:
             spawned_at_ms=spawned_at_ms,
         )
         self._track(Tracked(handle=handle, link=link, run=self._run))
+        if (now := self._hidden()) is not None and now != hidden:
+            link.hide(now)  # it changed meanwhile
         return handle
 
     def _track(self, tracked: Tracked) -> None:
@@ -239,9 +260,6 @@ def _age_ms(started: int) -> int:
     return max(0, int(uptime_ms - started * 1000 / os.sysconf("SC_CLK_TCK")))
 
 
-def _as_order(redactions: Redactions | None) -> dict[str, object] | None:
-    """What a guard is told of secrets; on its standard input, which nobody else reads."""
-    return None if redactions is None else asdict(redactions)
 
 
 def _foreign(handle: Handle) -> str:

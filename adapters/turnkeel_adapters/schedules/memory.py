@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
-from turnkeel_adapters.schedules.records import OPEN, Occurrence, Outcome, Schedule
+from turnkeel_adapters.schedules.records import OPEN, LastLook, Occurrence, Outcome, Schedule
 from turnkeel_adapters.schedules.store import Work
 
 
@@ -24,11 +24,11 @@ class MemorySchedules:
         """Everything inside, or nothing of it."""
         tables = self._tables
         with self._lock, self._lifecycle.transaction() as work:
-            before = dict(tables.by_series), dict(tables.by_time)
+            before = dict(tables.by_series), dict(tables.by_time), tables.look
             try:
                 yield Work(work, tables)
             except BaseException:
-                tables.by_series, tables.by_time = before
+                tables.by_series, tables.by_time, tables.look = before
                 raise
 
     @contextmanager
@@ -42,6 +42,7 @@ class _Tables:
     def __init__(self) -> None:
         self.by_series: dict[str, Schedule] = {}
         self.by_time: dict[tuple[str, int], Occurrence] = {}
+        self.look: LastLook | None = None
 
     def insert(self, schedule: Schedule) -> bool:
         if schedule.series in self.by_series:
@@ -100,6 +101,12 @@ class _Tables:
         for key in old:
             del self.by_time[key]
         return len(old)
+
+    def looked(self, look: LastLook) -> None:
+        self.look = look
+
+    def last_look(self) -> LastLook | None:
+        return self.look
 
     def _sorted(self) -> list[Occurrence]:
         return sorted(self.by_time.values(), key=lambda one: one.nominal_at_ms)

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from turnkeel_adapters.lifecycle.work import LifecycleWork
-from turnkeel_adapters.schedules.records import Occurrence, Outcome, Schedule
+from turnkeel_adapters.schedules.records import LastLook, Occurrence, Outcome, Schedule
 
 
 class ScheduleTables(Protocol):
@@ -24,6 +24,8 @@ class ScheduleTables(Protocol):
     def known(self, series: str, from_at_ms: int, to_at_ms: int) -> tuple[int, ...]: ...
     def latest(self, series: str | None, outcomes: frozenset[Outcome] | None, limit: int) -> tuple[Occurrence, ...]: ...
     def forget(self, series: str, before_at_ms: int) -> int: ...
+    def looked(self, look: LastLook) -> None: ...
+    def last_look(self) -> LastLook | None: ...
 
 
 class ScheduleWork(Protocol):

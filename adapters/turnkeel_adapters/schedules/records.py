@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import field, frozen
 from attrs.validators import in_
 
-from turnkeel_core import CatchUp, Overlap
+from turnkeel_core import CatchUp, Overlap, ResumeContext
 
 Kind: TypeAlias = Literal["once", "interval", "cron"]
 Status: TypeAlias = Literal["active", "paused", "done", "cancelled", "parked"]
@@ -33,7 +33,7 @@ class Schedule:
 
     `value`: milliseconds, a cron text, or of `once` the instant as it was given. `zone` is its own IANA zone.
     `next_at_ms`: the nominal time it waits for, None unless it is active or paused; `moved_at_ms` when that was set.
-    `reason`: why it is parked. The answer goes to `channel`, `account`, `chat`, `thread`.
+    `context`: its runs stand alone, or take part in the session's conversation. `reason`: why it is parked. The answer goes to `channel`, `account`, `chat`, `thread`.
     """
 
     series: str
@@ -49,6 +49,7 @@ class Schedule:
     catch_up: CatchUp = CatchUp()
     overlap: Overlap = field(default="skip", validator=in_(("skip", "queue", "replace")))
     grace_ms: int | None = None
+    context: ResumeContext = field(default="isolated", validator=in_(("group", "isolated")))
     status: Status = "active"
     next_at_ms: int | None
     moved_at_ms: int
@@ -75,3 +76,15 @@ class Occurrence:
     until_at_ms: int
     count: int | None = 1
     reason: str | None = None
+
+
+@frozen(kw_only=True)
+class LastLook:
+    """When a host looked at its schedules last, and by when it means to have looked again, whatever holds it up.
+
+    `trouble`: which schedules could not be looked at, and why.
+    """
+
+    looked_at_ms: int
+    alarm_at_ms: int
+    trouble: str | None = None

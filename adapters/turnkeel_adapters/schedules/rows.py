@@ -5,34 +5,38 @@ from typing import Final, Literal, TypeAlias, cast
 
 import apsw
 
-from turnkeel_adapters.schedules.records import Kind, Occurrence, Outcome, Schedule, Status
-from turnkeel_core import CatchUp, Overlap
+from turnkeel_adapters.schedules.records import Kind, LastLook, Occurrence, Outcome, Schedule, Status
+from turnkeel_core import CatchUp, Overlap, ResumeContext
 
 _COLUMNS: Final = (
     "series, session, kind, value, zone, prompt, channel, account, chat, thread, catch_up, catch_up_limit,"
-    " catch_up_window_ms, overlap, grace_ms, status, next_at_ms, moved_at_ms, starts_at_ms, made_at_ms, reason"
+    " catch_up_window_ms, overlap, grace_ms, status, next_at_ms, moved_at_ms, starts_at_ms, made_at_ms, reason, context"
 )
 _SEEN: Final = "series, nominal_at_ms, outcome, by_hand, turn_id, noted_at_ms, ended_at_ms, until_at_ms, count, reason"
 SQL: Final[dict[str, str]] = {
-    "insert": f"INSERT INTO schedule ({_COLUMNS}) VALUES ({', '.join('?' * 21)}) ON CONFLICT DO NOTHING",
+    "insert": f"INSERT INTO schedule ({_COLUMNS}) VALUES ({', '.join('?' * 22)}) ON CONFLICT DO NOTHING",
     "get": f"SELECT {_COLUMNS} FROM schedule WHERE series = ?",
     "all": f"SELECT {_COLUMNS} FROM schedule ORDER BY series",
     "waiting": f"SELECT {_COLUMNS} FROM schedule WHERE next_at_ms IS NOT NULL OR series IN"
     " (SELECT series FROM occurrence WHERE ended_at_ms IS NULL) ORDER BY series",
-    "update": f"UPDATE schedule SET ({_COLUMNS}) = ({', '.join('?' * 21)}) WHERE series = ?",
+    "update": f"UPDATE schedule SET ({_COLUMNS}) = ({', '.join('?' * 22)}) WHERE series = ?",
     "note": f"INSERT INTO occurrence ({_SEEN}) VALUES ({', '.join('?' * 10)}) ON CONFLICT DO NOTHING",
     "settle": "UPDATE occurrence SET outcome = ?, turn_id = ?, noted_at_ms = ?, ended_at_ms = ?, reason = ?"
     " WHERE series = ? AND nominal_at_ms = ? AND ended_at_ms IS NULL",
     "open_of": f"SELECT {_SEEN} FROM occurrence WHERE ended_at_ms IS NULL AND series = ? ORDER BY nominal_at_ms",
     "known": "SELECT nominal_at_ms FROM occurrence WHERE series = ? AND nominal_at_ms BETWEEN ? AND ?"
     " ORDER BY nominal_at_ms",
+    "looked": "INSERT INTO scheduler (id, looked_at_ms, alarm_at_ms, trouble) VALUES (1, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET (looked_at_ms, alarm_at_ms, trouble) ="
+    " (excluded.looked_at_ms, excluded.alarm_at_ms, excluded.trouble)",
+    "last_look": "SELECT looked_at_ms, alarm_at_ms, trouble FROM scheduler WHERE id = 1",
     "forget": "DELETE FROM occurrence WHERE series = ? AND nominal_at_ms < ? AND ended_at_ms IS NOT NULL",
 }
 
 _Late: TypeAlias = Literal["skip", "latest", "all", "within"]
 _Schedule: TypeAlias = tuple[
     str, str, Kind, str, str, str, str, str, str, str | None, _Late, int | None, int | None, Overlap, int | None,
-    Status, int | None, int, int | None, int, str | None,
+    Status, int | None, int, int | None, int, str | None, ResumeContext,
 ]  # fmt: skip
 _Occurrence: TypeAlias = tuple[str, int, Outcome, int, str | None, int, int | None, int, int | None, str | None]
 
@@ -104,6 +108,17 @@ class ScheduleRows:
         self._db.execute(SQL["forget"], (series, before_at_ms)).fetchall()
         return self._db.changes()
 
+    def looked(self, look: LastLook) -> None:
+        """The last look of the host, in the place of the one before."""
+        trouble = None if look.trouble is None else self._redact(look.trouble)
+        self._db.execute(SQL["looked"], (look.looked_at_ms, look.alarm_at_ms, trouble)).fetchall()
+
+    def last_look(self) -> LastLook | None:
+        """None if no host had schedules to look at yet."""
+        rows = cast("list[tuple[int, int, str | None]]", self._db.execute(SQL["last_look"]).fetchall())
+        found = (LastLook(looked_at_ms=looked, alarm_at_ms=alarm, trouble=why) for looked, alarm, why in rows)
+        return next(found, None)
+
     def _values(self, one: Schedule) -> tuple[str | int | None, ...]:
         late = one.catch_up
         return (
@@ -112,6 +127,7 @@ class ScheduleRows:
             *(late.runs, late.limit, late.window_ms, one.overlap, one.grace_ms),
             *(one.status, one.next_at_ms, one.moved_at_ms, one.starts_at_ms, one.made_at_ms),
             None if one.reason is None else self._redact(one.reason),
+            one.context,
         )
 
     def _seen(self, one: Occurrence) -> tuple[str | int | None, ...]:
@@ -130,7 +146,7 @@ class ScheduleRows:
 
 def _schedule(row: _Schedule) -> Schedule:
     series, session, kind, value, zone, prompt, channel, account, chat, thread, runs, limit, window_ms = row[:13]
-    overlap, grace_ms, status, next_at_ms, moved_at_ms, starts_at_ms, made_at_ms, reason = row[13:]
+    overlap, grace_ms, status, next_at_ms, moved_at_ms, starts_at_ms, made_at_ms, reason, context = row[13:]
     return Schedule(
         series=series,
         session=session,
@@ -151,6 +167,7 @@ def _schedule(row: _Schedule) -> Schedule:
         starts_at_ms=starts_at_ms,
         made_at_ms=made_at_ms,
         reason=reason,
+        context=context,
     )
 
 

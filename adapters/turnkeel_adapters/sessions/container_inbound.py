@@ -1,13 +1,19 @@
 """What does a container see in its inbound.db? Read-only; one connection per look (spec/nanoclaw.md §3.3, §11)."""
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, cast
 
 import apsw
 from attrs import field, frozen
 
 from turnkeel_adapters.sessions.connect import reading
+
+
+CONTEXT_MODE: Final = "contextMode"
+"""In the content of a task: `isolated` runs outside of the session's conversation, anything else (or none) in it."""
 
 
 @frozen(kw_only=True)
@@ -27,6 +33,18 @@ class InboundRow:
     kind: str
     content: str
     routing: Routing = field(factory=Routing)
+
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is a task that neither goes on with the session's conversation nor leaves one behind."""
+        if self.kind != "task":
+            return False
+        try:
+            content: object = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(content, dict) and cast("dict[str, object]", content).get(CONTEXT_MODE) == "isolated"
 
 
 @frozen(kw_only=True)

@@ -3,25 +3,18 @@
 The key is that of the existing runners (spec/nanoclaw.md §11), so that a session changes hands with its conversation.
 """
 
-import re
 from typing import Final
 
 import apsw
 from attrs import frozen
 
-from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.sessions.providers import BadHandle
 from turnkeel_adapters.timestamps import iso_utc
 
 SESSION_KEY: Final = "continuation:"
 ANCHOR_KEY: Final = "turnkeel:anchor:"
 LEGACY_KEY: Final = "sdk_session_id"
 HANDLE_CHARS: Final = 512
-
-_PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-
-
-class BadHandle(AdapterError, ValueError):
-    """A provider's name or a handle cannot be one; the text says why."""
 
 
 @frozen(kw_only=True)
@@ -38,14 +31,6 @@ class KeptResume:
 
     provider: str
     handles: ResumeHandles
-
-
-def provider_key(name: str) -> str:
-    """The name as it stands in the keys, in lower case; raises BadHandle."""
-    lowered = name.lower()
-    if _PROVIDER.fullmatch(lowered) is None:
-        raise BadHandle(f"provider {name[:80]!r}: write 1 to 64 letters, digits, '.', '_' or '-'")
-    return lowered
 
 
 def check_handles(handles: ResumeHandles) -> ResumeHandles:

@@ -74,6 +74,8 @@ class ContainerFiles:
     def claim_next(self, now_ms: int, first_poll: bool) -> ClaimedWork | None:
         """Claim the oldest due message without an ack, and the context rows before it; None if there is none.
 
+        A task that stands alone takes no context rows along.
+
         Rows meant for a container's first poll that are there at that poll stay open to this container while it
         lives: it takes one message at a time and would miss the others.
         """
@@ -93,7 +95,9 @@ class ContainerFiles:
             # The host may have settled a row between the two looks; without the message there is nothing to claim.
             if not rows or rows[-1].message_id != chosen[-1]:
                 return None
-            return self._claim(ClaimedWork(message=rows[-1], context=tuple(rows[:-1]), stamp=iso_utc(now_ms)), now_ms)
+            # What was said before is for the next message of the conversation, not for a task beside it.
+            context = () if rows[-1].stands_alone else tuple(rows[:-1])
+            return self._claim(ClaimedWork(message=rows[-1], context=context, stamp=iso_utc(now_ms)), now_ms)
 
     def settle(
         self,

@@ -64,7 +64,7 @@ def _is_open(status: SqlValue) -> TypeGuard[Literal["pending", "paused", "failed
 def _open_message(
     message_id: str, status: Literal["pending", "paused", "failed"], values: list[SqlValue]
 ) -> OpenMessage:
-    tries, process_after, second, timestamp, _, trigger, on_wake, *_ = values
+    tries, process_after, second, timestamp, _, trigger, on_wake, kind, _ = values
     due_at_ms = due_instant(text_or_none(process_after), second)
     return OpenMessage(
         message_id=message_id,
@@ -75,6 +75,7 @@ def _open_message(
         triggers=trigger == 1,
         first_poll_only=on_wake != 0,
         since_at_ms=parse_sqlite_utc(text_of(timestamp)) if due_at_ms is None else due_at_ms,
+        task=kind == "task",
     )
 
 

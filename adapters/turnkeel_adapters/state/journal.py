@@ -1,10 +1,12 @@
 """What was decided, on which facts, and why?"""
 
 import hashlib
+from collections.abc import Callable
 from typing import Final, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from turnkeel_adapters.secrets.data import redact_json
 from turnkeel_adapters.state.database import StateDatabase
 
 KEPT_LINES: Final = 50_000
@@ -26,13 +28,18 @@ class JournalLine:
 
 
 class Journal:
-    """The journal of `turnkeel.db`; each policy text is kept once, the oldest lines go."""
+    """The journal of `turnkeel.db`; each policy text is kept once, the oldest lines go.
 
-    def __init__(self, database: StateDatabase) -> None:
+    `redact` takes the secrets out of what was seen, and then out of what follows from it.
+    """
+
+    def __init__(self, database: StateDatabase, redact: Callable[[str], str] = str) -> None:
         self._database = database
+        self._redact = redact
 
     def append(self, line: JournalLine) -> None:
         """Durable when it returns."""
+        line = self._without_secrets(line)
         digest = hashlib.sha256(line.policy.encode()).hexdigest()
         with self._database.transaction() as db:
             db.execute("INSERT OR IGNORE INTO policy (digest, text) VALUES (?, ?)", (digest, line.policy))
@@ -44,6 +51,14 @@ class Journal:
             newest = db.last_insert_rowid()
             if newest % _PRUNE_EVERY == 0:
                 db.execute("DELETE FROM journal WHERE id <= ?", (newest - KEPT_LINES,))
+
+    def _without_secrets(self, line: JournalLine) -> JournalLine:
+        # Everything else follows from what was seen: a secret that is not in it is nowhere.
+        seen = redact_json(line.input, self._redact)
+        if seen == line.input:
+            return line
+        actions, why = (redact_json(text, self._redact) for text in (line.actions, line.why))
+        return evolve(line, input=seen, actions=actions, why=why)
 
     def of_session(
         self, session: str, *, limit: int, before_id: int | None = None, decision: str | None = None

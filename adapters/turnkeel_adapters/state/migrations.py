@@ -6,7 +6,7 @@ A migration is never changed once it has been released: a new one is added. `PRA
 from typing import Final
 
 from turnkeel_adapters.state.schema_lifecycle import LIFECYCLE
-from turnkeel_adapters.state.schema_schedules import SCHEDULES
+from turnkeel_adapters.state.schema_schedules import SCHEDULER, SCHEDULES
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
@@ -126,4 +126,5 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
     LIFECYCLE,
     SCHEDULES,
+    SCHEDULER,
 )

@@ -1,5 +1,6 @@
 """Which sessions did the operator pause, and why?"""
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from attrs import frozen
@@ -21,8 +22,9 @@ class Pause:
 class Pauses:
     """The pauses of `turnkeel.db`. That of one session and that of all are kept apart: each is resumed by itself."""
 
-    def __init__(self, database: StateDatabase) -> None:
+    def __init__(self, database: StateDatabase, redact: Callable[[str], str] = str) -> None:
         self._database = database
+        self._redact = redact
 
     def pause(self, session: str | None, reason: str | None, at_ms: int) -> bool:
         """Pause a session, or all (None). False if it was paused: its start stays, a new reason replaces the old."""
@@ -32,7 +34,7 @@ class Pauses:
             db.execute(
                 "INSERT INTO pause (session, reason, since_at_ms) VALUES (?, ?, ?)"
                 " ON CONFLICT (session) DO UPDATE SET reason = ifnull(excluded.reason, reason)",
-                (name, reason, at_ms),
+                (name, None if reason is None else self._redact(reason), at_ms),
             )
             return not known
 

@@ -1,6 +1,6 @@
 """How do schedules and their occurrences lie in `turnkeel.db`?
 
-The text of one migration (`migrations`): it is never changed once it has been released.
+The texts of two migrations (`migrations`): they are never changed once they have been released.
 """
 
 from typing import Final
@@ -53,4 +53,16 @@ SCHEDULES: Final = """
         CHECK ((outcome IN ('claimed', 'queued')) = (ended_at_ms IS NULL))
     ) STRICT;
     CREATE INDEX occurrence_open ON occurrence (series, nominal_at_ms) WHERE ended_at_ms IS NULL;
+"""
+
+SCHEDULER: Final = """
+    ALTER TABLE schedule ADD COLUMN context TEXT NOT NULL DEFAULT 'group' CHECK (context IN ('group', 'isolated'));
+
+    CREATE TABLE scheduler (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        looked_at_ms INTEGER NOT NULL,
+        alarm_at_ms INTEGER NOT NULL,
+        trouble TEXT,
+        CHECK (alarm_at_ms > looked_at_ms)
+    ) STRICT;
 """

@@ -29,8 +29,8 @@ class HostState:
         self.charges = Charges(self.database)
         self.dead = DeadRecords(self.database, redact)
         self.notes = Notes(self.database, redact)
-        self.pauses = Pauses(self.database)
-        self.journal = Journal(self.database)
+        self.pauses = Pauses(self.database, redact)
+        self.journal = Journal(self.database, redact)
         self.registry = Registry(self.database)
 
     def close(self) -> None:

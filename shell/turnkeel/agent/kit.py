@@ -18,12 +18,12 @@ from turnkeel.agent.log import report
 from turnkeel.agent.message import Message, message_of
 from turnkeel.agent.outgoing import outgoing
 from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits, read_resume_policy
-from turnkeel.agent.resuming import Resuming
+from turnkeel.agent.resuming import Resuming, kept_resume
 from turnkeel.agent.stopping import StopRequest
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.container_side import ClaimedWork, ClaimLost, ContainerFiles, ErrorNote, Reply, Routing
-from turnkeel_core import OutputPolicy, ResumePolicy
+from turnkeel_core import OutputPolicy, ResumeContext, ResumePolicy
 
 
 def wall_ms() -> int:
@@ -162,14 +162,17 @@ class Agent:
 
     def resume_handles(self, provider: str) -> ResumeHandles:
         """The conversation, and the place in it where one was kept, for `recover_resume` if the run fails."""
-        return self._resuming.handles(provider)
+        return ResumeHandles() if self._is_isolated() else self._resuming.handles(provider)
 
     def keep_resume(self, provider: str, handle: str, anchor: str | None = None) -> None:
         """Go on with this conversation from now on; raises BadHandle for what cannot be a handle.
 
-        To store it together with the answer, give `reply` or `done` a `keep=kept_resume(...)` instead.
+        To store it together with the answer, give `reply` or `done` a `keep=kept_resume(...)` instead. That of an
+        isolated message is not stored.
         """
-        self._resuming.keep(provider, ResumeHandles(session=handle, anchor=anchor))
+        kept = kept_resume(provider, ResumeHandles(session=handle, anchor=anchor))
+        if not self._is_isolated():
+            self._resuming.keep(kept)
 
     def clear_resume(self, provider: str, *, if_still: str) -> bool:
         """Forget the conversation, unless another handle than this one is stored by now; whether it was forgotten."""
@@ -181,7 +184,8 @@ class Agent:
         True: run the message in hand again at once, with what `resume_handle` says then; `retried` tells that this was
         such a run. What was lost is told in the log, and noted with the message.
         """
-        found = self._resuming.recover(provider, error, used, retried=retried)
+        context: ResumeContext = "isolated" if self._is_isolated() else "group"
+        found = self._resuming.recover(provider, error, used, context, retried=retried)
         work = self._work
         if found.reason and work is not None:
             self._lost = error_note(found.reason, found.detail)
@@ -242,8 +246,12 @@ class Agent:
         with self._stop.shielded(), ExitStack() as held:
             if reply is not None:
                 reply = held.enter_context(outgoing(self.folder, reply, paths, self.limits, self._now_ms()))
-            self._files.settle(work, outcome, reply, self._now_ms(), note or self._lost, keep)
+            kept = None if work.message.stands_alone else keep
+            self._files.settle(work, outcome, reply, self._now_ms(), note or self._lost, kept)
             self._work = None
+
+    def _is_isolated(self) -> bool:
+        return self._work is not None and self._work.message.stands_alone
 
     def _note_crash(self, error: Exception) -> None:
         if self._work is None or isinstance(error, ClaimLost):

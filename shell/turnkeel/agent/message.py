@@ -12,7 +12,8 @@ from turnkeel_adapters.sessions.container_side import ClaimedWork, InboundRow, R
 class Message:
     """One message to answer. `context` holds the texts that came before it and ask for no answer, oldest first.
 
-    `text` is the content's `text` (chat) or `prompt` (task), or all of `raw` where the content is neither.
+    `text` is the content's `text` (chat) or `prompt` (task), or all of `raw` where the content is neither. `isolated`: it
+    runs outside of the session's conversation, so there is no resume handle for it, and none is kept of it.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Message:
     context: tuple[str, ...]
     raw: str
     routing: Routing
+    isolated: bool = False
 
 
 def message_of(work: ClaimedWork) -> Message:
@@ -32,6 +34,7 @@ def message_of(work: ClaimedWork) -> Message:
         context=tuple(text_of(row) for row in work.context),
         raw=work.message.content,
         routing=work.message.routing,
+        isolated=work.message.stands_alone,
     )
 
 

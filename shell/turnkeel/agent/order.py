@@ -9,7 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from turnkeel.agent.handing import asks_for_resume
-from turnkeel_adapters.sessions.container_resume import BadHandle, provider_key
+from turnkeel_adapters.sessions.providers import BadHandle, provider_key
 from turnkeel_core import OutputPolicy
 
 _DEFAULT_OUTPUT_LIMIT = OutputPolicy().output_limit_bytes

@@ -6,12 +6,14 @@ from attrs import frozen
 
 from turnkeel.agent.log import report
 from turnkeel.agent.stopping import StopRequest
-from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles, check_handles, provider_key
+from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles, check_handles
 from turnkeel_adapters.sessions.container_side import ContainerFiles
+from turnkeel_adapters.sessions.providers import provider_key
 from turnkeel_core import (
     ClearAnchor,
     ClearSession,
     KeepResume,
+    ResumeContext,
     ResumePolicy,
     ResumeSnapshot,
     RetryFresh,
@@ -44,10 +46,10 @@ class Resuming:
         with self._stop.shielded():
             return self._files.resume_handles(provider_key(provider), self._now_ms())
 
-    def keep(self, provider: str, handles: ResumeHandles) -> None:
-        """Store new ones; raises BadHandle."""
+    def keep(self, kept: KeptResume) -> None:
+        """Store new ones."""
         with self._stop.shielded():
-            self._files.keep_resume(kept_resume(provider, handles), self._now_ms())
+            self._files.keep_resume(kept, self._now_ms())
 
     def clear(self, provider: str, if_still: str) -> bool:
         """Forget the conversation if the stored handle is still this one; whether it was."""
@@ -59,10 +61,17 @@ class Resuming:
         with self._stop.shielded():
             return self._files.clear_anchor(provider_key(provider), if_still)
 
-    def recover(self, provider: str, error: str, used: ResumeHandles, *, retried: bool) -> Recovery:
+    def recover(
+        self, provider: str, error: str, used: ResumeHandles, context: ResumeContext, *, retried: bool
+    ) -> Recovery:
         """Clear what the error of a run started with `used` says is gone; the agent's log tells what was lost."""
         seen = ResumeSnapshot(
-            now_ms=self._now_ms(), error=error, session=used.session, anchor=used.anchor, retried=retried
+            now_ms=self._now_ms(),
+            error=error,
+            context=context,
+            session=used.session,
+            anchor=used.anchor,
+            retried=retried,
         )
         found = Recovery()
         for action in should_clear_resume(seen, self._policy):

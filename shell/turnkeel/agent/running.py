@@ -15,7 +15,8 @@ from turnkeel.agent.order import ExecOrder
 from turnkeel.agent.program import ProgramEnd, ProgramRun
 from turnkeel.agent.resuming import kept_resume
 from turnkeel.agent.start import CannotStart, start_program
-from turnkeel_adapters.sessions.container_resume import BadHandle, KeptResume
+from turnkeel_adapters.sessions.container_resume import KeptResume
+from turnkeel_adapters.sessions.providers import BadHandle
 
 
 @frozen
@@ -69,7 +70,7 @@ def run_for(agent: Agent, message: Message, order: ExecOrder) -> Verdict:
 def judge(end: ProgramEnd, order: ExecOrder) -> Verdict:
     """Say what a run's end means for its message."""
     if end.how == "flooded":
-        return GiveUp("output_limit", f"more than {order.output_limit} bytes on stdout\n{end.stderr_end}")
+        return GiveUp("output_limit", f"more than {order.output_limit} bytes on stdout\n{end.stderr_end}".rstrip())
     if end.how == "deadline":
         late = f"still running after {order.timeout_s:g} s\n{end.stderr_end}"
         return TryAgain("timeout", late, error=end.stderr_end)

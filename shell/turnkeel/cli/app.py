@@ -4,15 +4,21 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from cyclopts import App, CycloptsError
 
 from turnkeel import __version__
 from turnkeel.cli import commands
-from turnkeel.cli.errors import DONE, INTERRUPTED, WRONG_USAGE, CommandFailed, exit_code_of, line_of
+from turnkeel.cli.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, CommandFailed, exit_code_of, line_of
+from turnkeel.cli.hiding import HiddenStream, begin, hidden
+
+if TYPE_CHECKING:
+    from turnkeel_adapters.secrets import SecretKeeper
 
 _HELP: Final = "Keeps AI agents in containers at work, finds those that hang, and says why it did what it did."
 _EPILOGUE: Final = (
@@ -21,12 +27,34 @@ _EPILOGUE: Final = (
 
 
 def run_command_line(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code; an expected failure is one line on standard error."""
-    return copy_context().run(_run_and_tell, argv)  # what it learns of secrets is forgotten with it
+    """Run one command line and return its exit code; an expected failure is one line on standard error.
+
+    One that nobody expected keeps its traceback, without the secrets in it.
+    """
+    return copy_context().run(_begin, argv)  # what it learns of secrets is forgotten with it
+
+
+def _begin(argv: Sequence[str]) -> int:
+    _tolerate_any_text()
+    with _errors_hidden(begin()):
+        return _run_and_tell(argv)
+
+
+@contextmanager
+def _errors_hidden(known: "Callable[[], SecretKeeper]") -> Generator[None, None, None]:
+    below = sys.stderr
+    sys.stderr = HiddenStream(below, lambda text: known().redact(text))
+    try:
+        yield
+    finally:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass  # nobody listens
+        sys.stderr = below
 
 
 def _run_and_tell(argv: Sequence[str]) -> int:
-    _tolerate_any_text()
     try:
         code = _run(list(argv))
         sys.stdout.flush()
@@ -38,11 +66,17 @@ def _run_and_tell(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        code_of_it = exit_code_of(error)
-        if code_of_it is None:
-            raise
-        _tell(line_of(error))
-        return code_of_it
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    code = exit_code_of(error)
+    if code is None:
+        # As a whole, not by lines: some secrets have several.
+        _tell(f"a fault of this program:\n{hidden(''.join(traceback.format_exception(error)))}".rstrip())
+        return FAILED
+    _tell(line_of(error))
+    return code
 
 
 def _run(argv: list[str]) -> int:
@@ -86,9 +120,6 @@ def _agent_exec(argv: list[str]) -> int:
 
 
 def _tell(line: str) -> None:
-    # Imported where something went wrong already: a command that works does not pay for it.
-    from turnkeel.cli.hiding import hidden
-
     try:
         print(f"turnkeel: {hidden(line)}", file=sys.stderr)
     except OSError:

@@ -1,11 +1,10 @@
 """How are adapters put together to a host?"""
 
 import os
-import secrets
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
+from secrets import randbelow
 from typing import Final
 
 from attrs import frozen
@@ -16,10 +15,14 @@ from turnkeel.cli.assemble_schedules import firing_of, scheduler_of
 from turnkeel.cli.ids import new_message_id
 from turnkeel.cli.launch import ContainerLauncher, ProcessLauncher, log_path
 from turnkeel.cli.mount_reports import MountReports
+from turnkeel.cli.place import make_data_dir
+from turnkeel.cli.secret_watch import SecretWatch
 from turnkeel.delivery.intake import Intake
 from turnkeel.delivery.station import Station, Timetable
 from turnkeel.events import HostEvent
+from turnkeel.followed import Follow
 from turnkeel.host.host import Host, RunSummary
+from turnkeel.host.ports import Doorbell as Bell
 from turnkeel.host.ports import HostPolicies, HostPorts, Launcher
 from turnkeel_adapters.channels import Channel
 from turnkeel_adapters.config.mounts import mount_decider
@@ -28,7 +31,7 @@ from turnkeel_adapters.config.zones import resolve_zone
 from turnkeel_adapters.runners.oci import ContainerRunner
 from turnkeel_adapters.runners.oci.mounting import TellMounts
 from turnkeel_adapters.runners.process import ProcessRunner
-from turnkeel_adapters.secrets import known_secrets
+from turnkeel_adapters.secrets import SecretKeeper
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
@@ -36,7 +39,6 @@ from turnkeel_adapters.system.doorbell import Doorbell
 from turnkeel_adapters.system.executor import ThreadExecutor
 from turnkeel_adapters.system.install import install_id
 from turnkeel_adapters.system.lock import DataLock
-from turnkeel_core import redact, redactions_of
 
 RUN_DIR: Final = "run"
 
@@ -64,63 +66,100 @@ def open_host(
     config: HostConfig,
     report: Callable[[HostEvent], None],
     channels: Mapping[str, Channel] | None = None,
+    secrets: SecretKeeper | None = None,
 ) -> Generator[OpenHost, None, None]:
     """A host on `data_dir`, which is made if there is none and locked as long as the host is open.
 
-    `channels` stand in for those of the configuration. Raises AlreadyHeld if another host serves it, StateFault if
-    `turnkeel.db` cannot be used, AdapterError for a channel or a door that cannot be made.
+    `channels` stand in for those of the configuration; `secrets` is the keeper by which `report` hides them, if it does.
+    Raises AlreadyHeld if another host serves it, StateFault if `turnkeel.db` cannot be used, AdapterError for a channel
+    or a door that cannot be made.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     (data_dir / "v2-sessions").mkdir(exist_ok=True)
     clock = SystemClock()
     lock = DataLock(data_dir, started_at_ms=clock.read().wall_ms, version=__version__)
-    with lock, open_state(data_dir, config) as state:
-        executor = ThreadExecutor(config.host.worker_threads)
+    known = keeper_of(data_dir, config, secrets)
+    with lock, open_state(data_dir, known) as state:
+        known.note()
+        executor, patient = _executors(config)
         now_ms = _wall(clock)
         tell = MountReports(notes=state.notes, report=report, now_ms=now_ms).tell
-        runner = runner_of(config, data_dir, now_ms, tell)
+        runner = runner_of(config, data_dir, now_ms, known, tell)
         sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms, output=config.output)
         try:
-            with closing(assemble_delivery(state, sessions, config, executor, report, data_dir, channels)) as delivery:
-                ports = HostPorts(
-                    clock=clock,
-                    executor=executor,
-                    runner=runner,
-                    sessions=sessions,
-                    state=state,
-                    launcher=launcher_of(config, data_dir, sessions),
-                    doorbell=Doorbell(data_dir),
-                    zone=resolve_zone(config, os.environ)[1],
-                    random_permille=lambda: secrets.randbelow(1001),
-                    new_id=new_message_id,
-                    report=report,
-                    follow=delivery.follower.follow,
-                )
-                timetable = scheduler_of(firing_of(state, data_dir, config), clock, executor, report)
-                station = _station(Host(ports, policies_of(config)), delivery, config, data_dir, timetable)
+            delivered = assemble_delivery(state, sessions, config, executor, report, data_dir, known, channels)
+            with closing(delivered) as delivery:
+                watch = SecretWatch(known, runner.hide_more, report)
+                watch.look()
+                bell = watch.beside(Doorbell(data_dir))
+                follow = watch.before(delivery.follower.follow)
+                ports = _ports(config, data_dir, clock, executor, patient, runner, sessions, state, report, follow)
+                timetable = scheduler_of(firing_of(state, data_dir, config, known), clock, executor, report)
+                station = _station(Host(ports, policies_of(config)), delivery, config, bell, timetable)
                 yield OpenHost(station=station, intake=delivery.intake, state=state)
         finally:
-            executor.close()
-            runner.close()
+            for one in (patient, executor, runner):
+                one.close()
 
 
-def _station(host: Host, delivery: Delivery, config: HostConfig, data_dir: Path, timetable: Timetable) -> Station:
+def _executors(config: HostConfig) -> tuple[ThreadExecutor, ThreadExecutor]:
+    """The usual one; and one with a thread for each place, where a slow start holds up no other, and no look."""
+    workers = config.host.worker_threads
+    return ThreadExecutor(workers), ThreadExecutor(max(workers, config.start.max_running))
+
+
+def _ports(
+    config: HostConfig,
+    data_dir: Path,
+    clock: SystemClock,
+    executor: ThreadExecutor,
+    patient: ThreadExecutor,
+    runner: ProcessRunner | ContainerRunner,
+    sessions: FileSessions,
+    state: HostState,
+    report: Callable[[HostEvent], None],
+    follow: Follow,
+) -> HostPorts:
+    return HostPorts(
+        clock=clock,
+        executor=executor,
+        runner=runner,
+        sessions=sessions,
+        state=state,
+        launcher=launcher_of(config, data_dir, sessions),
+        doorbell=Doorbell(data_dir),
+        zone=resolve_zone(config, os.environ)[1],
+        random_permille=lambda: randbelow(1001),
+        new_id=new_message_id,
+        report=report,
+        follow=follow,
+        patient=patient,
+    )
+
+
+def _station(host: Host, delivery: Delivery, config: HostConfig, bell: Bell, timetable: Timetable) -> Station:
     return Station(
         host=host,
         sender=delivery.sender,
         ports=delivery.ports,
         policies=delivery.policies,
-        doorbell=Doorbell(data_dir),
+        doorbell=bell,
         poll_ms=config.host.doorbell_poll_ms,
         doors=doors_of(config, delivery),
         timetable=timetable,
     )
 
 
-def open_state(data_dir: Path, config: HostConfig) -> HostState:
-    """The host's store, which keeps this configuration's secrets out of every reason."""
-    known = redactions_of(known_secrets(config, os.environ).values)
-    return HostState(data_dir, redact=partial(redact, redactions=known))
+def keeper_of(data_dir: Path, config: HostConfig, secrets: SecretKeeper | None = None) -> SecretKeeper:
+    """What hides the secrets of this configuration and data directory, in all parts of a host alike."""
+    known = SecretKeeper() if secrets is None else secrets
+    known.learn(config, data_dir)
+    return known
+
+
+def open_state(data_dir: Path, secrets: SecretKeeper) -> HostState:
+    """The host's store, which keeps secrets out of every reason."""
+    return HostState(data_dir, redact=secrets.redact)
 
 
 def _wall(clock: SystemClock) -> Callable[[], int]:
@@ -128,10 +167,13 @@ def _wall(clock: SystemClock) -> Callable[[], int]:
 
 
 def runner_of(
-    config: HostConfig, data_dir: Path, now_ms: Callable[[], int], tell_mounts: TellMounts | None = None
+    config: HostConfig,
+    data_dir: Path,
+    now_ms: Callable[[], int],
+    secrets: SecretKeeper,
+    tell_mounts: TellMounts | None = None,
 ) -> ProcessRunner | ContainerRunner:
     """What agents run in; `tell_mounts` is told what becomes of mounts at each start."""
-    known = redactions_of(known_secrets(config, os.environ).values)
     if config.container is not None:
         return ContainerRunner(
             install_id=install_id(data_dir),
@@ -140,7 +182,7 @@ def runner_of(
             now_ms=now_ms,
             limits=config.runtime,
             log_path=lambda session: log_path(data_dir, session),
-            redactions=known,
+            redactions=secrets.latest,
             mounts=mount_decider(config.container, data_dir, os.environ, now_ms),
             tell_mounts=tell_mounts,
         )
@@ -151,7 +193,7 @@ def runner_of(
         log_keep=config.host.log_keep,
         run_dir=data_dir / RUN_DIR,
         orphan_limit_ms=config.host.orphan_limit_ms,
-        redactions=known,
+        redactions=secrets.latest,
     )
 
 

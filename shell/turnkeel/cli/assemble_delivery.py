@@ -1,11 +1,11 @@
 """How is the delivery of one data directory put together: its store, its channels, its doors?"""
 
 import os
-import secrets
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 from attrs import evolve, frozen
 
@@ -25,14 +25,14 @@ from turnkeel_adapters.channels.opening import open_channels
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.store import StateLifecycle
-from turnkeel_adapters.secrets import known_secrets
+from turnkeel_adapters.secrets import SecretKeeper
 from turnkeel_adapters.senders import SenderFile
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import ring
 from turnkeel_adapters.system.executor import ThreadExecutor
-from turnkeel_core import SenderPolicy, SettlePolicy, redact, redactions_of
+from turnkeel_core import SenderPolicy, SettlePolicy
 
 TERMINAL = "terminal"
 _HISTORY = 2
@@ -61,6 +61,7 @@ def assemble_delivery(
     executor: ThreadExecutor,
     report: Callable[[HostEvent], None],
     data_dir: Path,
+    secrets: SecretKeeper,
     channels: Mapping[str, Channel] | None = None,
 ) -> Delivery:
     """The delivery of a host that holds the data directory's lock; `channels` stand in for those of the configuration.
@@ -72,19 +73,19 @@ def assemble_delivery(
     known = channels_of(config, now_ms) if channels is None else dict(channels)
     policies = DeliveryPolicies(settle=settle_of(config), delivery=config.delivery)
     calls = ThreadExecutor(call_workers(known, policies))
-    hide = partial(redact, redactions=redactions_of(known_secrets(config, os.environ).values))
     ports = DeliveryPorts(
         clock=clock,
         executor=executor,
         calls=calls,
-        lifecycle=StateLifecycle(state.database, hide),
+        lifecycle=StateLifecycle(state.database, secrets.redact),
         sessions=FileMailboxes(sessions),
         channels=known,
-        owner=f"host-{os.getpid()}-{secrets.token_hex(4)}",
+        owner=f"host-{os.getpid()}-{token_hex(4)}",
         alone=True,
         new_id=new_message_id,
         report=report,
-        redact=hide,
+        redact=secrets.redact,
+        redact_reply=secrets.redact_reply,
         senders=senders_of(config, report),
     )
     sender = Sender(ports, policies)

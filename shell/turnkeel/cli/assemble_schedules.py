@@ -1,6 +1,5 @@
 """How are the schedules of one data directory put together, for a host and for the command line?"""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,27 +13,26 @@ from turnkeel.schedules.ports import FiringPorts, SchedulerPorts
 from turnkeel.schedules.scheduler import Scheduler
 from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.schedules.store import StateSchedules
-from turnkeel_adapters.secrets import known_secrets
+from turnkeel_adapters.secrets import SecretKeeper
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import ring
-from turnkeel_core import redact, redactions_of
 
 
-def firing_of(state: HostState, data_dir: Path, config: HostConfig) -> FiringPorts:
+def firing_of(state: HostState, data_dir: Path, config: HostConfig, secrets: SecretKeeper) -> FiringPorts:
     """What starts an occurrence; a host that is at work hears of it."""
     sessions = FileSessions(data_dir, busy_timeout_ms=config.host.busy_timeout_ms, output=config.output)
-    hide = partial(redact, redactions=redactions_of(known_secrets(config, os.environ).values))
     clock = SystemClock()
     return FiringPorts(
-        store=StateSchedules(state.database, hide),
+        store=StateSchedules(state.database, secrets.redact),
         sessions=FileMailboxes(sessions),
         closed=partial(closed_sessions, state, sessions),
         new_id=new_message_id,
         now_ms=lambda: clock.read().wall_ms,
         told=partial(ring, data_dir),
         settle=settle_of(config),
+        policy=config.schedule,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from turnkeel.cli.errors import FAILED
-from turnkeel.cli.hiding import learn
+from turnkeel.cli.hiding import CANNOT_BE_HIDDEN, learn
 from turnkeel.cli.mount_lines import decider_of, list_problems
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.place import data_dir_of
@@ -43,7 +43,7 @@ class DataFindings:
 def check(data: Path | None = None, *, config: Path | None = None, explain: bool = False, json: bool = False) -> int:
     """Check both; ConfigFault names everything that is wrong with the file. 1 if something else is wrong."""
     settings = load_config(config)
-    unread = learn(settings)
+    unread = learn(settings, data_dir_of(data))
     zone_name, _ = resolve_zone(settings, os.environ)
     found = _data_findings(data)
     findings = (
@@ -71,7 +71,7 @@ def _agent_findings(settings: HostConfig) -> tuple[Finding, ...]:
 
 
 def _secret_findings(unread: tuple[str, ...]) -> tuple[Finding, ...]:
-    return tuple(Finding(subject="secret file", problem=f"{text}: what is in it cannot be hidden") for text in unread)
+    return tuple(Finding(subject="secret file", problem=f"{text}: {CANNOT_BE_HIDDEN}") for text in unread)
 
 
 def _mount_findings(settings: HostConfig, data: Path | None) -> tuple[Finding, ...]:

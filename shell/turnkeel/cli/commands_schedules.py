@@ -28,6 +28,10 @@ Grace: TypeAlias = Annotated[
     str | None,
     Parameter(help="With --missed skip: how late it may still run; default: by its period.", show_default=False),
 ]
+Context: TypeAlias = Annotated[
+    Literal["isolated", "group"],
+    Parameter(help="Each run alone, without the conversation of its session; or in that."),
+]
 Chat: TypeAlias = Annotated[
     str | None, Parameter(help="To which chat of that channel; default: the session's name.", show_default=False)
 ]
@@ -58,6 +62,7 @@ def sched_add(
     missed: Missed = "latest",
     overlap: Overlaps = "skip",
     grace: Grace = None,
+    context: Context = "isolated",
     channel: Annotated[str, Parameter(help="Where the answers go.")] = "local",
     chat: Chat = None,
     thread: Annotated[str | None, Parameter(help="To which thread of that chat.", show_default=False)] = None,
@@ -80,6 +85,7 @@ def sched_add(
         catch_up=missed,
         overlap=overlap,
         grace=grace,
+        context=context,
         channel=channel,
         chat=chat,
         thread=thread,

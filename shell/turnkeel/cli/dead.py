@@ -29,7 +29,7 @@ def dead_list(
     json: bool = False,
 ) -> int:
     """Show up to `limit` dead letters before the one of the number `after`, the newest first."""
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         name, now_ms = None if session is None else wanted_session(reading, session), time.time_ns() // 1_000_000
 
         def look() -> tuple[DeadLetter, ...]:
@@ -50,7 +50,7 @@ def dead_list(
 
 def dead_show(message_id: str, data: Path | None, *, session: str | None = None, json: bool = False) -> int:
     """Show everything of one dead letter; CommandFailed if there is none, or several, of this id."""
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         name, now_ms = None if session is None else wanted_session(reading, session), time.time_ns() // 1_000_000
 
         def look() -> DeadLetter:

@@ -25,9 +25,9 @@ from turnkeel.cli.doctor_machine import (
     check_sqlite,
     check_zone,
 )
-from turnkeel.cli.doctor_records import Checked, fail, ok
+from turnkeel.cli.doctor_records import Checked, fail, ok, warn
 from turnkeel.cli.errors import FAILED, WrongUsage
-from turnkeel.cli.hiding import learn
+from turnkeel.cli.hiding import CANNOT_BE_HIDDEN, keeper, learn
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.place import data_dir_of
 from turnkeel_adapters.config import ConfigFault, HostConfig, load_config
@@ -65,7 +65,16 @@ def _checks(data_dir: Path, settings: HostConfig) -> tuple[tuple[str, Callable[[
         ("lock", lambda: check_lock(data_dir)),
         ("turnkeel.db", lambda: check_database(data_dir)),
         ("sessions", lambda: check_sessions(data_dir)),
+        ("secrets", _check_secrets),
     )
+
+
+def _check_secrets() -> Checked:
+    known = keeper()
+    if known.unread:
+        seen = f"{'; '.join(known.unread)}: {CANNOT_BE_HIDDEN}"
+        return warn("secrets", seen, "let this user read it, or take it out of the configuration")
+    return ok("secrets", f"{known.count} values are known, and are hidden in what is told, stored and sent")
 
 
 def _agent_checks(settings: HostConfig) -> tuple[tuple[str, Callable[[], Checked]], ...]:

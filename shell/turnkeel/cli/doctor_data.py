@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from turnkeel.cli.doctor_records import Checked, fail, info, ok, warn
+from turnkeel.cli.errors import line_of
 from turnkeel.cli.place import TREE
 from turnkeel.cli.reading import open_reading, patiently
 from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.state.database import StateFault
+from turnkeel_adapters.state.database import StateFault, require_plain_file
 from turnkeel_adapters.state.migrations import MIGRATIONS
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.filesystem import Nature, file_system_of
@@ -52,7 +53,7 @@ def check_directory(data_dir: Path) -> Checked:
         finally:
             shutil.rmtree(place)
     except (OSError, StateFault) as error:
-        seen = f"{data_dir} cannot be written as it must be: {error}"
+        seen = f"{data_dir} cannot be written as it must be: {line_of(error)}"
         return fail(subject, seen, "mend the mount or the permissions")
     return ok(subject, f"{data_dir}: written, synced and removed; a database there is durable (journal, FULL)")
 
@@ -95,6 +96,7 @@ def check_database(data_dir: Path) -> Checked:
     if not os.path.lexists(path):
         return info(FILE_NAME, "none yet: no host has worked here", "the first `turnkeel run` makes it")
     try:
+        require_plain_file(path)
         with path.open("rb") as file:
             head = file.read(100)
         wal, version = 2 in head[18:20], int.from_bytes(head[60:64], "big")
@@ -109,7 +111,7 @@ def check_database(data_dir: Path) -> Checked:
         if path.with_name(f"{FILE_NAME}-journal").exists() and probe(data_dir) is None:
             text = f"its last writer was killed inside a commit ({error})"
             return warn(FILE_NAME, text, "the next start of a host undoes that commit")
-        return fail(FILE_NAME, str(error), "restore it from a backup, if it is damaged")
+        return fail(FILE_NAME, line_of(error), "restore it from a backup, if it is damaged")
 
 
 def check_sessions(data_dir: Path) -> Checked:

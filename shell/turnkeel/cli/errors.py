@@ -1,5 +1,6 @@
 """Which exit code does a failure get, and which one line tells it?"""
 
+import errno
 from typing import Final
 
 DONE: Final = 0
@@ -7,6 +8,17 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 HELD: Final = 3
 INTERRUPTED: Final = 130
+
+_HELPS: Final = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "this user's quota is used up: free some space",
+    errno.EROFS: "mount it writable, or use another place",
+    errno.EACCES: "fix the owner or the permissions",
+    errno.EPERM: "fix the owner or the permissions",
+    errno.EEXIST: "move away what stands there, or name another place",
+    errno.ENOTDIR: "a file stands where a folder must be: name another place",
+    errno.EMFILE: "raise this user's limit of open files",
+}
 
 
 class CommandFailed(Exception):
@@ -44,7 +56,8 @@ def line_of(error: Exception) -> str:
     """What went wrong, for standard error."""
     if isinstance(error, OSError) and error.strerror is not None:
         place = "" if error.filename is None else f"{error.filename}: "
-        return f"{place}{error.strerror}"
+        helps = _HELPS.get(error.errno or 0)
+        return f"{place}{error.strerror}{f'; {helps}' if helps else ''}"
     return str(error) or type(error).__name__
 
 

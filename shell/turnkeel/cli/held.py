@@ -7,6 +7,8 @@ from turnkeel.cli.render import render_when
 
 WAITS: Final = {
     "slot": "all places to run are taken (max_running)",
+    "group": "it waits for a slot of its group (max_running_per_group)",
+    "claimed": "another session works on the same task",
     "backoff": "its containers keep dying, so it is started ever more rarely",
     "rate": "it has had its runs of this hour (runs_per_hour)",
     "retry": "a failed attempt is tried again later",

@@ -15,7 +15,7 @@ from attrs import evolve
 from turnkeel.cli.assemble import OpenHost, open_host
 from turnkeel.cli.assemble_delivery import TERMINAL, channels_of
 from turnkeel.cli.conversation import Conversation
-from turnkeel.cli.hiding import learn
+from turnkeel.cli.hiding import CANNOT_BE_HIDDEN, keeper, learn
 from turnkeel.cli.report import LogFormat, Reporter
 from turnkeel.delivery.interrupted import tell_interrupted
 from turnkeel.events import HostEvent
@@ -51,7 +51,7 @@ def run(
     """
     settings = config_for(config, agent, agent_runner)
     reporter = Reporter(log_format=log_format)
-    with open_host(data, settings, reporter) as host:
+    with open_host(data, settings, reporter, secrets=keeper()) as host:
         tell_interrupted(StateLifecycle(host.state.database), reporter, settings.interrupted)
         summary = asyncio.run(_run(host, until_idle))
     return 1 if until_idle and (summary.faulty or summary.failed_messages) else 0
@@ -80,7 +80,9 @@ def chat(
         clock = SystemClock()
         known = channels_of(settings, lambda: clock.read().wall_ms)
         known[TERMINAL] = TerminalChannel(sys.stdout, lambda: clock.read().wall_ms, named=False)
-        host = stack.enter_context(open_host(where, settings, reporter, known))
+        host = stack.enter_context(open_host(where, settings, reporter, known, keeper()))
+        for unread in keeper().unread:
+            print(f"turnkeel: {unread}: {CANNOT_BE_HIDDEN}", file=sys.stderr)
         if name in host.state.registry.closed():
             raise AdapterError(f"session {name} is closed; send to another one")
         sessions = FileSessions(where)
@@ -92,8 +94,7 @@ def chat(
 def config_for(config: Path | None, agent: str | None, agent_runner: str | None) -> HostConfig:
     """The configuration, with the agent named on the command line if one is; its secrets are hidden from now on."""
     settings = load_config(config)
-    for unread in learn(settings):
-        print(f"turnkeel: {unread}: what is in it cannot be hidden", file=sys.stderr)
+    learn(settings)
     if agent is not None and agent_runner is not None:
         raise UsageError("give --agent (any program) or --agent-runner (speaks the session contract), not both")
     command = agent if agent_runner is None else agent_runner

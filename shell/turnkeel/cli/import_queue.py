@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from turnkeel.cli.errors import DONE, FAILED
-from turnkeel.cli.hiding import hidden
+from turnkeel.cli.hiding import hidden, keeper
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.pause import open_state
 from turnkeel.cli.place import existing_data_dir
@@ -43,12 +43,12 @@ def import_queue(folder: Path, data: Path | None, *, dry_run: bool, json: bool) 
     with ExitStack() as stack:
         queue = stack.enter_context(LegacyFolder(folder))
         if dry_run:
-            state = stack.enter_context(open_reading(data_dir)).state
+            state = stack.enter_context(open_reading(data_dir, records=True)).state
             found = preview_legacy(queue, StateLifecycle(state.database), _now_ms)
         else:
             state = stack.enter_context(open_state(data_dir))
             stack.callback(ring, data_dir)
-            found = import_legacy(queue, StateLifecycle(state.database, hidden), _now_ms)
+            found = import_legacy(queue, StateLifecycle(state.database, hidden), _now_ms, keeper().redact_reply)
         for fate in found:
             fates.append(fate)
             if not json:

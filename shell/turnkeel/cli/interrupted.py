@@ -51,7 +51,7 @@ def _of_v1(path: Path, policy: InterruptedPolicy, now_ms: int) -> Found:
 
 
 def _of_turns(data: Path | None, policy: InterruptedPolicy, now_ms: int) -> Found:
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
 
         def look() -> tuple[Interrupted, ...]:
             with reading_of(reading.state.database) as listing:

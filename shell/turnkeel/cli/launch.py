@@ -133,6 +133,8 @@ def wrapper(python: str, agent: AgentConfig, *more: str) -> tuple[str, ...]:
     options = [*more, "--output-limit", str(agent.output_limit_bytes)]
     if agent.allow_empty:
         options.append("--allow-empty")
+    if agent.provider is not None:
+        options += ["--provider", agent.provider]
     if agent.timeout_s is not None:
         options += ["--timeout", str(agent.timeout_s)]
     # -P: the session folder is the working directory, and an agent can write to it; nothing is imported from it.

@@ -46,7 +46,7 @@ def outbox(
         raise WrongUsage("give --status, or --open for every status that is not an end (not both)")
     statuses = OPEN if only_open else () if status is None else (status,)
     judging = Judging(config)
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         name, now_ms = None if session is None else wanted_session(reading, session), time.time_ns() // 1_000_000
 
         def look() -> tuple[tuple[Shown, ...], bool]:

@@ -4,16 +4,20 @@ import time
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from turnkeel.cli.dead_back import at_work, require_records
-from turnkeel.cli.errors import CommandFailed, WrongUsage
+from turnkeel.cli.errors import CommandFailed, WrongUsage, line_of
 from turnkeel.cli.hiding import hidden
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.place import existing_data_dir
 from turnkeel.cli.waits import Judging
+from turnkeel.delivery.mailboxes import FileMailboxes
+from turnkeel.delivery.mirror import mirror_in
+from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.listing import Listing, reading_of
 from turnkeel_adapters.lifecycle.work import LifecycleWork
+from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.doorbell import ring
 from turnkeel_core import Dropped, NotSent, OutboxRow, Receipt, Sent, settle_delivery
@@ -27,7 +31,7 @@ _MOST: Final = 10
 
 @frozen(kw_only=True)
 class Outcome:
-    """The row as read back, and whether it was so before."""
+    """The row as read back, and whether it was so before; `unmarked`: why its session's own files do not say it yet."""
 
     row_id: str
     status: str
@@ -35,6 +39,7 @@ class Outcome:
     turn_id: str | None
     turn_status: str | None
     already: bool = False
+    unmarked: str | None = None
 
 
 def settle(row_id: str, word: Word, data: Path | None, *, config: Path | None = None, json: bool = False) -> int:
@@ -53,6 +58,9 @@ def settle(row_id: str, word: Word, data: Path | None, *, config: Path | None = 
                 _store(listing.work, row, word, judging)
         with reading_of(state.database) as listing:
             outcome = _outcome(listing, row.row_id, already)
+            ended, receipts = listing.tables.outbox.get(row.row_id), listing.tables.receipts.of_row(row.row_id)
+        if ended is not None:
+            outcome = evolve(outcome, unmarked=_mark(data_dir, ended, receipts))
     if not already:
         ring(data_dir)
     if json:
@@ -110,6 +118,15 @@ def _store(work: LifecycleWork, row: OutboxRow, word: Word, judging: Judging) ->
         raise CommandFailed(f"{row.row_id}: the host was faster; look again")
 
 
+def _mark(data_dir: Path, row: OutboxRow, receipts: tuple[Receipt, ...]) -> str | None:
+    """A host at work has taken the reply already, and looks at its mark no more; what was in the way of it."""
+    try:
+        mirror_in(FileMailboxes(FileSessions(data_dir)), row, receipts, time.time_ns() // 1_000_000)
+    except (AdapterError, OSError) as error:
+        return line_of(error)
+    return None
+
+
 def _outcome(listing: Listing, row_id: str, already: bool) -> Outcome:
     row = listing.tables.outbox.get(row_id)
     if row is None:
@@ -129,5 +146,7 @@ def _tell(outcome: Outcome, word: Word, host: bool | None) -> None:
     turn = "" if outcome.turn_id is None else f"; its turn {outcome.turn_id} is {outcome.turn_status}"
     was = ", and was so before" if outcome.already else ", read back"
     print(flat(f"{outcome.row_id}: {outcome.status}{was}{turn}"))
+    if outcome.unmarked is not None:
+        print(flat(f"its session does not say so yet, the next start of a host sees to it: {outcome.unmarked}"))
     if word == "not_sent":
         print("it is sent again" if host else "it is sent again by the next turnkeel run: no host is at work here")

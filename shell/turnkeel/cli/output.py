@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, cast
 
-from turnkeel.cli.hiding import hidden, hidden_data, redactions
+from turnkeel.cli.hiding import hidden, keeper
+from turnkeel_adapters.secrets import redact_data
 from turnkeel_adapters.timestamps import iso_utc
 
 _COUNT_MS: Final = 2**53
@@ -13,7 +14,7 @@ _COUNT_MS: Final = 2**53
 
 def print_json(document: dict[str, object]) -> None:
     """One JSON document, ASCII only, without secrets; every `x_at_ms` has an `x_at` in ISO 8601 beside it."""
-    print(json.dumps(hidden_data(with_iso(document), redactions()), indent=2))
+    print(json.dumps(redact_data(with_iso(document), keeper().redact), indent=2))
 
 
 def with_iso(value: object) -> object:

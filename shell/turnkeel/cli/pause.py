@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from turnkeel.cli.errors import CommandFailed, WrongUsage
+from turnkeel.cli.hiding import hidden
 from turnkeel.cli.output import flat
 from turnkeel.cli.place import existing_data_dir
 from turnkeel.cli.reading import Reading, open_reading
@@ -62,7 +63,7 @@ def open_state(data_dir: Path) -> Generator[HostState, None, None]:
                 if _is_claimed(reading, name):
                     problem = f"{name} has claimed messages, and no {FILE_NAME} says whose"
                     raise CommandFailed(f"{problem}: stop the host they belong to, then start turnkeel here once")
-    with HostState(data_dir) as state:
+    with HostState(data_dir, redact=hidden) as state:
         yield state
 
 

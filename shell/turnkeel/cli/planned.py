@@ -10,6 +10,7 @@ from turnkeel.cli.hiding import learn
 from turnkeel.cli.looking import Looker, assume_running
 from turnkeel.cli.reading import Reading, patiently
 from turnkeel.host.look import View
+from turnkeel.starts import QUEUED
 from turnkeel_adapters.config import HostConfig, load_config, resolve_zone
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.wire import WireFault, loads
@@ -66,8 +67,9 @@ def plan_session(
     hold = next((hold for hold in patiently(reading.state.notes.holds) if hold.session == session), None)
     gone = view.snapshot.container
     # Whether a place to run is free is known to the running host alone, and it notes who waits for one.
-    if hold is not None and hold.reason == "slot" and reading.host is not None and isinstance(gone, NoContainer):
-        view = evolve(view, snapshot=evolve(view.snapshot, container=evolve(gone, blocked="slot")))
+    queued = next((word for word in QUEUED if hold is not None and hold.reason == word), None)
+    if queued is not None and reading.host is not None and isinstance(gone, NoContainer):
+        view = evolve(view, snapshot=evolve(view.snapshot, container=evolve(gone, blocked=queued)))
     return Planned(
         view=view,
         plan=plan_sweep(view.snapshot, found.policy),

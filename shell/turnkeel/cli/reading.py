@@ -46,7 +46,8 @@ class ReadingSessions(FileSessions):
 class Reading:
     """A data directory as it is now. `state` is empty, and `has_state` False, where `turnkeel.db` cannot be read.
 
-    `host` is who serves the directory, None if nobody does; `notes` are for the reader of the answer.
+    `fault` says why, of a file that is there. `host` is who serves the directory, None if nobody does; `notes` are for
+    the reader of the answer.
     """
 
     data_dir: Path
@@ -57,6 +58,7 @@ class Reading:
     state: HostState
     has_state: bool
     notes: tuple[str, ...]
+    fault: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,25 +74,31 @@ class Reading:
 
 
 @contextmanager
-def open_reading(option: Path | None) -> Generator[Reading, None, None]:
-    """Read a data directory, with or without a host at work in it; CommandFailed if it cannot be read at all."""
+def open_reading(option: Path | None, *, records: bool = False) -> Generator[Reading, None, None]:
+    """Read a data directory, with or without a host at work in it; CommandFailed if it cannot be read at all.
+
+    `records`: nor without `turnkeel.db`, if it is there, since an empty answer would be wrong.
+    """
     data_dir = existing_data_dir(option)
     with ExitStack() as stack:
         host, notes = _host(data_dir)
-        state, has_state, more = open_records(data_dir, host, stack)
+        known = open_records(data_dir, host, stack)
+        if records and known.fault is not None:
+            raise CommandFailed(known.fault)
         sessions = ReadingSessions(data_dir)
         listing = sessions.find()
         _check_root(data_dir, listing)
-        closed, unknown = _closed(sessions, state)
+        closed, unknown = _closed(sessions, known.state)
         yield Reading(
             data_dir=data_dir,
             sessions=sessions,
             listing=listing,
             closed=closed,
             host=host,
-            state=state,
-            has_state=has_state,
-            notes=(*notes, *more, *unknown, *_nothing_here(data_dir)),
+            state=known.state,
+            has_state=known.there,
+            fault=known.fault,
+            notes=(*notes, *known.notes, *unknown, *_nothing_here(data_dir)),
         )
 
 

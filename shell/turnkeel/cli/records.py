@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+from attrs import frozen
 
-from turnkeel_adapters.state.database import StateFault
+from turnkeel.cli.errors import line_of
+from turnkeel_adapters.state.database import StateFault, require_plain_file
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.lock import Holder
 
@@ -34,26 +36,39 @@ def patiently(ask: Callable[[], T]) -> T:
     raise AssertionError("the last look returns or raises")
 
 
-def open_records(data_dir: Path, host: Holder | None, stack: ExitStack) -> tuple[HostState, bool, tuple[str, ...]]:
-    """What the host remembers, until `stack` is closed; whether it can be read at all; what the reader must know.
+@frozen(kw_only=True)
+class Records:
+    """What the host remembers: `state` is empty where there is no file, or (`fault`) one that cannot be read."""
+
+    state: HostState
+    there: bool = True
+    fault: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def open_records(data_dir: Path, host: Holder | None, stack: ExitStack) -> Records:
+    """What the host remembers, until `stack` is closed; `notes` are what the reader must know.
 
     A host at work shares its log with readers. Without one, a mere reader of a log would make files beside it: then,
     and where a host was killed, a private copy is read.
     """
     path = data_dir / FILE_NAME
     if not os.path.lexists(path):
-        return _empty(stack), False, ()
+        return Records(state=_empty(stack), there=False)
     try:
+        require_plain_file(path)
         if host is None and _is_wal(path):
-            return _copied(data_dir, stack), True, _left(data_dir)
-        return stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))), True, ()
+            return Records(state=_copied(data_dir, stack), notes=_left(data_dir))
+        return Records(state=stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))))
     except (StateFault, OSError) as fault:
         if host is None and _beside(data_dir, "-journal"):
             try:
-                return _copied(data_dir, stack), True, _left(data_dir)
+                return Records(state=_copied(data_dir, stack), notes=_left(data_dir))
             except (StateFault, OSError):
                 pass  # then the first fault tells what is wrong, below
-        return _empty(stack), False, (f"{fault}; what the host remembers is left out here",)
+        told = line_of(fault)
+        note = f"{told}; what the host remembers is left out here"
+        return Records(state=_empty(stack), there=False, fault=told, notes=(note,))
 
 
 def _left(data_dir: Path) -> tuple[str, ...]:

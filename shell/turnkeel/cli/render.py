@@ -74,5 +74,7 @@ def render_when(at_ms: int, now_ms: int) -> str:
 
 
 def render_ago(ms: int) -> str:
-    """`14 s ago`."""
+    """`14 s ago`; `in 1 d` of what a clock says that was set back since."""
+    if ms < 0:
+        return f"in {render_duration(-ms)}"
     return f"{render_duration(ms)} ago"

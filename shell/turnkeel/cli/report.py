@@ -7,7 +7,7 @@ from typing import Literal, TextIO, TypeAlias
 import structlog
 
 from turnkeel.cli.delivery_words import local, of_reply, of_turn
-from turnkeel.cli.hiding import hidden_data, redactions
+from turnkeel.cli.hiding import keeper
 from turnkeel.events import (
     Adopted,
     Charged,
@@ -39,6 +39,7 @@ from turnkeel.events import (
     WakeFailed,
     Woke,
 )
+from turnkeel_adapters.secrets import redact_data
 from turnkeel_adapters.wire import to_data
 from turnkeel_core import (
     KillIgnoringDue,
@@ -51,27 +52,26 @@ from turnkeel_core import (
     StopAborted,
     StopIdle,
     StuckAction,
-    redact,
 )
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
 class Reporter:
-    """Writes each event as one line, without the secrets known when it was made; called from any thread."""
+    """Writes each event as one line, without the secrets that the command knows; called from any thread."""
 
     def __init__(self, stream: TextIO | None = None, log_format: LogFormat = "text") -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._redactions = redactions()
+        self._hide = keeper().redact
         self._json = structlog.processors.JSONRenderer(sort_keys=True) if log_format == "json" else None
 
     def __call__(self, event: HostEvent) -> None:
         """Write it; a closed stream loses the line, never the host."""
         now = datetime.now().astimezone()
         if self._json is None:
-            line = f"{now:%H:%M:%S} {redact(describe(event), self._redactions)}"
+            line = f"{now:%H:%M:%S} {self._hide(describe(event))}"
         else:
-            what = hidden_data(to_data(event), self._redactions)
+            what = redact_data(to_data(event), self._hide)
             fields = {"event": type(event).__name__, "at": now.isoformat(), "what": what}
             line = str(self._json(None, "", fields))
         try:
@@ -145,8 +145,9 @@ def verdict(because: StuckAction | StopAborted) -> str:
             return f"takes no due work for {_s(silent_ms)} (limit {_s(limit_ms)})"
         case StopIdle(reason="rate"):
             return "nothing in hand, and its session has had its runs of this hour (runs_per_hour)"
-        case StopIdle(idle_ms, limit_ms):
-            return f"idle for {_s(idle_ms)} (limit {_s(limit_ms)})"
+        case StopIdle(idle_ms, limit_ms, reason):
+            wanted = ", and another session waits for its place" if reason == "place" else ""
+            return f"idle for {_s(idle_ms)} (limit {_s(limit_ms)}){wanted}"
         case StopAborted(message_ids):
             return f"{', '.join(message_ids)} was stopped by a person"
 

@@ -24,7 +24,7 @@ _RUNS: Final = ("due", "outcome", "turn", "why")
 
 def list_schedules(data: Path | None, *, json: bool) -> int:
     """Every schedule, those that are over among them."""
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         found, now_ms = patiently(lambda: _all(reading)), _now_ms()
         if json:
             print_json({"read_at_ms": now_ms, "notes": reading.notes, "schedules": [asdict(one) for one in found]})
@@ -39,7 +39,7 @@ def list_schedules(data: Path | None, *, json: bool) -> int:
 
 def show_schedule(series: str, data: Path | None, *, limit: int, json: bool) -> int:
     """One schedule and its latest nominal times. CommandFailed if there is none of this name."""
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         schedule, runs = patiently(lambda: _one(reading, series, limit))
         now_ms = _now_ms()
         if json:
@@ -56,7 +56,7 @@ def show_schedule(series: str, data: Path | None, *, limit: int, json: bool) -> 
 
 def missed(series: str | None, data: Path | None, *, limit: int, json: bool) -> int:
     """The nominal times that did not run, the newest first, each with the reason."""
-    with open_reading(data) as reading:
+    with open_reading(data, records=True) as reading:
         found, now_ms = patiently(lambda: _missed(reading, series, limit)), _now_ms()
         if json:
             told = {"read_at_ms": now_ms, "notes": reading.notes}
@@ -123,7 +123,7 @@ def _lines(one: Schedule, now_ms: int) -> tuple[str, ...]:
     following = "" if one.next_at_ms is None else f", next {render_when(one.next_at_ms, now_ms)}"
     return (
         flat(f"{one.series}: {_rule(one)}, in {one.session}; {state}{following}"),
-        flat(f"missed runs: {late.runs}{more}; overlap: {one.overlap}; answers go to {one.channel} {one.chat}"),
+        flat(f"missed runs: {late.runs}{more}; overlap: {one.overlap}; context: {one.context}; answers go to {one.channel} {one.chat}"),
         safe(f"says: {one.prompt}"),
     )
 

@@ -12,9 +12,10 @@ from attrs import asdict, frozen
 from turnkeel.cli.assemble_schedules import firing_of
 from turnkeel.cli.durations import duration_ms
 from turnkeel.cli.errors import WrongUsage
+from turnkeel.cli.hiding import keeper, learn
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.pause import open_state
-from turnkeel.cli.place import data_dir_of, existing_data_dir
+from turnkeel.cli.place import data_dir_of, existing_data_dir, make_data_dir
 from turnkeel.cli.render import render_when
 from turnkeel.schedules.changing import Changed, add, cancel, pause, resume, run_now
 from turnkeel.schedules.ports import FiringPorts
@@ -23,7 +24,8 @@ from turnkeel_adapters.config.records import HostConfig
 from turnkeel_adapters.config.zones import load_zone, resolve_zone
 from turnkeel_adapters.schedules.records import Schedule
 from turnkeel_adapters.sessions.names import SessionName
-from turnkeel_core import CatchUp, Overlap
+from turnkeel_adapters.state.store import HostState
+from turnkeel_core import CatchUp, Overlap, ResumeContext
 
 _MOVES: Final[dict[str, Callable[[FiringPorts, str], Changed]]] = {"pause": pause, "resume": resume, "cancel": cancel}
 
@@ -43,18 +45,24 @@ class Wanted:
     catch_up: str = "latest"
     overlap: Overlap = "skip"
     grace: str | None = None
+    context: ResumeContext = "isolated"
     channel: str = "local"
     chat: str | None = None
     thread: str | None = None
+
+
+def _firing(state: HostState, data_dir: Path, settings: HostConfig) -> FiringPorts:
+    learn(settings, data_dir)
+    return firing_of(state, data_dir, settings, keeper())
 
 
 def add_schedule(wanted: Wanted, data: Path | None, *, config: Path | None, json: bool) -> int:
     """Store a new schedule and say when it runs first. WrongUsage, BadSchedule."""
     settings, data_dir = load_config(config), data_dir_of(data)
     schedule = schedule_of(wanted, settings)
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     with open_state(data_dir) as state:
-        made = add(firing_of(state, data_dir, settings), schedule)
+        made = add(_firing(state, data_dir, settings), schedule)
     _tell(made, "first", json)
     return 0
 
@@ -78,6 +86,7 @@ def schedule_of(wanted: Wanted, settings: HostConfig) -> Schedule:
         catch_up=catch_up_of(wanted.catch_up),
         overlap=wanted.overlap,
         grace_ms=None if wanted.grace is None else duration_ms(wanted.grace),
+        context=wanted.context,
         next_at_ms=None if at is None else _instant(at, zone),
         starts_at_ms=None if wanted.starts is None else _instant(wanted.starts, zone),
         moved_at_ms=0,
@@ -89,7 +98,7 @@ def change_schedule(move: str, series: str, data: Path | None, *, config: Path |
     """`pause`, `resume` or `cancel` it. BadSchedule."""
     data_dir, settings = existing_data_dir(data), load_config(config)
     with open_state(data_dir) as state:
-        changed = _MOVES[move](firing_of(state, data_dir, settings), series)
+        changed = _MOVES[move](_firing(state, data_dir, settings), series)
     _tell(changed.after, "next", json)
     return 0
 
@@ -98,7 +107,7 @@ def run_schedule(series: str, data: Path | None, *, config: Path | None, json: b
     """Run it once now and print the turn's id. BadSchedule."""
     data_dir, settings = existing_data_dir(data), load_config(config)
     with open_state(data_dir) as state:
-        started = run_now(firing_of(state, data_dir, settings), series)
+        started = run_now(_firing(state, data_dir, settings), series)
     if json:
         print_json({"series": series, "session": started.session, "turn_id": started.turn_id})
     else:

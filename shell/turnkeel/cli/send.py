@@ -8,6 +8,7 @@ from pathlib import Path
 
 from turnkeel.cli.assemble_delivery import intake_of
 from turnkeel.cli.conversation import message_from, turn_id_of
+from turnkeel.cli.place import make_data_dir
 from turnkeel.delivery.intake import Accepted, Answer, Duplicate
 from turnkeel_adapters.channels.local import LOCAL
 from turnkeel_adapters.config.load import load_config
@@ -61,7 +62,7 @@ def accept(
     words = sys.stdin.read() if text == "-" else text
     said = message_from(words, time.time_ns() // 1_000_000, channel=channel, chat=place)
     identity = MessageIdentity(channel=channel, chat=place, message_id=key)
-    data.mkdir(parents=True, exist_ok=True)
+    make_data_dir(data)
     with HostState(data) as state:
         told = partial(ring, data)
         return intake_of(state, FileSessions(data), settings.settle, f"send-{os.getpid()}", told).accept(

@@ -14,6 +14,7 @@ from turnkeel.cli.looking import Looker
 from turnkeel.cli.output import flat, print_json, print_table
 from turnkeel.cli.reading import Reading, open_reading
 from turnkeel.cli.render import render_ago, render_duration, render_when
+from turnkeel.cli.schedules_health import schedules_line
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.system.lock import Holder
 
@@ -45,14 +46,14 @@ def status(
         page = tuple(conditions.of(name) for name in names[:limit])
         totals = _totals(reading, conditions, page)
         following = page[-1].session if page and len(names) > limit else None
-        health = health_of(reading)
         now_ms = time.time_ns() // 1_000_000
+        health = health_of(reading, now_ms)
         if json:
             document = _document(reading, conditions, page, totals, following, now_ms)
             print_json({**document, "health": {**asdict(health), "unknown": health.unknown}})
         else:
             _print(reading, conditions, page, totals, following, now_ms)
-            _print_health(health)
+            _print_health(health, now_ms)
     return 0
 
 
@@ -140,10 +141,10 @@ def _print(
         print(f"more: turnkeel status --after {following}")
 
 
-def _print_health(health: Health) -> None:
-    line = health_line(health)
-    if line is not None:
-        print(flat(line))
+def _print_health(health: Health, now_ms: int) -> None:
+    for line in (schedules_line(health.schedules, now_ms), health_line(health)):
+        if line is not None:
+            print(flat(line))
 
 
 def _row(condition: Condition, now_ms: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from turnkeel import __version__
 from turnkeel.cli.errors import FAILED, CommandFailed, WrongUsage
+from turnkeel.cli.hiding import keeper
 from turnkeel.cli.looking import ports_for
 from turnkeel.cli.output import flat, print_json
 from turnkeel.cli.place import existing_data_dir
@@ -53,7 +54,7 @@ def sweep_once(
 
     with DataLock(data_dir, started_at_ms=started_at_ms, version=__version__):
         names, everyone = _names(sessions, data_dir, assume_stopped)
-        with open_state(data_dir, limits.config) as state:
+        with open_state(data_dir, keeper()) as state:
             swept = _pass_over(names, everyone, data_dir, state, limits)
     if json:
         print_json(_document(data_dir, swept))
@@ -94,7 +95,7 @@ def _pass_over(
     from turnkeel.cli.ids import new_message_id
 
     config = limits.config
-    runner = runner_of(config, data_dir, lambda: SystemClock().read().wall_ms)
+    runner = runner_of(config, data_dir, lambda: SystemClock().read().wall_ms, keeper())
     ports = ports_for(
         data_dir,
         state=state,

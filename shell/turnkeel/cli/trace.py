@@ -21,7 +21,6 @@ from turnkeel.cli.turns import state_of, turn_data
 from turnkeel.cli.waits import Judging, Wait, Waits, words_of
 from turnkeel.cli.why_message import stories_of, tell_stories
 from turnkeel_adapters.lifecycle.listing import reading_of
-from turnkeel_adapters.state.store import FILE_NAME
 from turnkeel_core.lifecycle_states import ROW_FAILED, TURN_TERMINAL
 
 _EXCERPT: Final = 400
@@ -48,7 +47,7 @@ def trace(asked: str, data: Path | None, *, config: Path | None = None, json: bo
             stories, unread = stories_of(reading, asked, None)
             if stories:
                 # Records that are there and cannot be read may say otherwise.
-                accepted = False if reading.has_state or not (reading.data_dir / FILE_NAME).exists() else None
+                accepted = False if reading.fault is None else None
                 if not json:
                     print(f"{flat(asked)}: {_UNREAD if accepted is None else _NOT_OURS}")
                 tell_stories(reading, stories, unread, json, {"accepted": accepted})
@@ -56,7 +55,8 @@ def trace(asked: str, data: Path | None, *, config: Path | None = None, json: bo
             traced = patiently(lambda: _trace(asked, reading, judging, now_ms, exactly=False))
         if traced is None:
             place = f"neither a turn, a message nor a reply in {reading.data_dir}"
-            raise CommandFailed(f"nothing is known of {flat(asked)}: {place}")
+            fault = "" if reading.fault is None else f"; {reading.fault}"
+            raise CommandFailed(f"nothing is known of {flat(asked)}: {place}{fault}")
         held = _held(reading, traced)
         if json:
             print_json(_document(asked, reading, traced, held, now_ms))

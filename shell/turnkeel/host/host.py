@@ -14,11 +14,12 @@ from turnkeel.host.keeper import Keeper
 from turnkeel.host.look import may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
 from turnkeel.host.reconcile import Census, reconcile, stop_for_shutdown
-from turnkeel.host.slots import Slots
+from turnkeel.starts import Starts
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.runners.errors import RuntimeUnavailable
 from turnkeel_adapters.state.pauses import Pause
 from turnkeel_adapters.system.clock import Instant
+from turnkeel_core import RunningPlace
 
 _UNREACHED = "the container runtime has not said yet what runs"
 _FENCED = "a stray container of this session could not be stopped"
@@ -41,7 +42,7 @@ class Host:
         self._policies = policies
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._slots = Slots(policies.start, self.poke)
+        self._starts = Starts(policies.start, self.poke)
         self._listing_faults: dict[str, str] = {}
         self._clock = ClockWatch(ports.clock, policies.suspend, ports.report)
         self._fault = ""
@@ -62,7 +63,7 @@ class Host:
         await ports.executor.run(ports.state.notes.clear)
         await self._compare(await self._served())
         await self._scan()
-        ports.report(HostStarted(len(self._keepers), len(self._slots.running)))
+        ports.report(HostStarted(len(self._keepers), len(self._starts.running)))
         try:
             while not self._stop.is_set():
                 if await self._watch_safely(until_idle):
@@ -92,21 +93,23 @@ class Host:
 
         True once nothing is left to do, if that is to be the end.
         """
-        fault, done = "", False
+        fault, done, scanned = "", False, False
         try:
-            await self._watch()
+            scanned = await self._watch()
             done = until_idle and await self._nothing_left()
         except (AdapterError, OSError) as error:
             fault = str(error)
             if fault != self._fault:
                 self._ports.report(FaultSeen("", "data directory", type(error).__name__, fault))
         if self._fault and not fault:
+            if not scanned:
+                return done  # nothing has been asked that could have failed
             self._ports.report(FaultCleared("", "data directory"))
         self._fault = fault
         return done
 
-    async def _watch(self) -> None:
-        """One round of cheap checks; each kind has its own period."""
+    async def _watch(self) -> bool:
+        """One round of cheap checks, each kind with its own period; whether the directory and turnkeel.db were read."""
         policy, slept = self._policies.host, self._clock.sleeps
         now = self._clock.read()
         if self._clock.sleeps != slept:
@@ -116,10 +119,13 @@ class Host:
         if self._is_due("fallback", policy.fallback_scan_ms, now):
             await self._scan()
             self._poke_all()
-        elif rung or self._is_due("idle", policy.idle_scan_ms, now):
+            return True
+        if rung or self._is_due("idle", policy.idle_scan_ms, now):
             await self._scan()
-        elif self._is_due("running", policy.running_poll_ms, now):
-            await self._check(tuple(s for s in self._slots.running if s in self._keepers))
+            return True
+        if self._is_due("running", policy.running_poll_ms, now):
+            await self._check(tuple(s for s in self._starts.running if s in self._keepers))
+        return False
 
     async def _watch_runtime(self, now: Instant) -> None:
         """The runtime's list beside the records: now and then, and while it does not answer, soon again."""
@@ -153,7 +159,8 @@ class Host:
             return  # the runner's `trouble` tells it
         self._census = census
         for session in census.adopted:
-            self._slots.keep(session)
+            if session not in self._starts.running:
+                self._starts.keep(RunningPlace(session=session), ports.clock.read().wall_ms)
         for session, keeper in self._keepers.items():
             doubt = self._doubt(session)
             if keeper.doubt != doubt or session in census.gone:
@@ -178,7 +185,7 @@ class Host:
         fresh = tuple(name for name in names if name not in self._keepers)
         await ports.executor.run(ports.state.registry.seen, fresh, now_ms)
         for name in fresh:
-            self._keepers[name] = Keeper(name, ports, self._policies, self._slots, self._clock)
+            self._keepers[name] = Keeper(name, ports, self._policies, self._starts, self._clock)
             self._keepers[name].doubt = self._doubt(name)
             self._tasks[name] = asyncio.create_task(self._keepers[name].keep(), name=name)
         await self._notice_pauses()
@@ -205,7 +212,7 @@ class Host:
 
     async def _drop(self, gone: set[str]) -> None:
         """A session whose folder is gone, or that was closed, is kept no longer, once nothing of it runs."""
-        for name in gone - set(self._slots.running):
+        for name in gone - set(self._starts.running):
             self._keepers[name].close()
             await self._tasks.pop(name)
             await self._keepers.pop(name).forget()
@@ -225,7 +232,7 @@ class Host:
     def _changed(self, sessions: tuple[str, ...]) -> dict[str, bool]:
         """Stats, and for running sessions a look at the process: no file is opened."""
         found: dict[str, bool] = {}
-        running = set(self._slots.running)
+        running = set(self._starts.running)
         for session in sessions:
             try:
                 signature = self._ports.sessions.store(session).signature()
@@ -244,13 +251,14 @@ class Host:
 
     async def _drain(self) -> int:
         """Passes under way end, containers are stopped side by side, and a last pass settles what they finished."""
+        self._starts.drain(self._ports.clock.read().wall_ms)
         for keeper in self._keepers.values():
-            keeper.blocked = "draining"
             keeper.close()
         await asyncio.gather(*self._tasks.values())
-        running = tuple(session for session in self._slots.running if session in self._keepers)
+        ends = self._starts.drain(self._ports.clock.read().wall_ms)
+        running = tuple(session for session in ends if session in self._keepers)
         grace_ms = self._policies.host.shutdown_grace_ms
-        run = self._ports.executor.run
+        run = self._ports.patient.run
         await asyncio.gather(*(run(stop_for_shutdown, session, self._ports, grace_ms) for session in running))
         for session in running:
             await self._keepers[session].look_once()

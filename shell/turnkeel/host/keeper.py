@@ -10,12 +10,11 @@ from turnkeel.host.act import act
 from turnkeel.host.clock_watch import ClockWatch
 from turnkeel.host.look import Situation, View, look, may_run
 from turnkeel.host.ports import HostPolicies, HostPorts
-from turnkeel.host.record import record
-from turnkeel.host.slots import Slots
+from turnkeel.host.record import record, record_starts
+from turnkeel.starts import QUEUED, Starts
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions.records import FolderSignature
 from turnkeel_core import (
-    Blocked,
     ContainerUnknown,
     HoldWake,
     NoContainer,
@@ -27,6 +26,7 @@ from turnkeel_core import (
     plan_sweep,
     work_left,
 )
+from turnkeel_core.queue_facts import place_of, request_of
 
 _PASSING = frozenset({"busy", "hot_journal"})
 
@@ -42,16 +42,17 @@ class Rest:
 class Keeper:
     """One session's passes, one at a time. A fault in it stays in it: looked at again with backoff."""
 
-    def __init__(self, session: str, ports: HostPorts, policies: HostPolicies, slots: Slots, clock: ClockWatch) -> None:
+    def __init__(
+        self, session: str, ports: HostPorts, policies: HostPolicies, starts: Starts, clock: ClockWatch
+    ) -> None:
         self.session = session
         self.rest = Rest()
         self.busy = True
-        self.blocked: Blocked | None = None
         self.doubt: str | None = None
         self._clock = clock
         self._ports = ports
         self._policies = policies
-        self._slots = slots
+        self._starts = starts
         self._poked = asyncio.Event()
         self._closing = False
         self._prepared = False
@@ -110,7 +111,7 @@ class Keeper:
         self._signature = await run(store.signature)
         now_ms = self._clock.read().wall_ms
         clock, limited = self._clock, self._policies.sweep.limit.runs_per_hour is not None
-        situation = Situation(now_ms=now_ms, doubt=self.doubt, blocked=self.blocked, place_wanted=self._slots.wanted)
+        situation = Situation(now_ms=now_ms, doubt=self.doubt, place_wanted=self._starts.is_wanted(self.session))
         situation = evolve(situation, count_runs=limited, sleeps=clock.sleeps, set_back=clock.set_back)
         view = await run(look, self.session, ports, situation)
         if not self._prepared:
@@ -123,31 +124,37 @@ class Keeper:
         fresh = tuple(action for action in plan.actions if action != self._held)
         effective = True
         if fresh:
+            queue = self._starts.facts(self.session, now_ms)
             await run(record, view, plan, ports, self._policies)
-            effective = await run(act, view, fresh, ports, self._policies)
+            await run(record_starts, view, plan, queue, ports, self._policies)
+            # What waits for a container has threads of its own: one that starts slowly holds up no other session.
+            effective = await ports.patient.run(act, view, fresh, ports, self._policies)
         acted = any(isinstance(action, Wake | StopContainer) for action in fresh)
         if acted:
             self._ineffective = 0 if effective else self._ineffective + 1
+            if not effective and isinstance(view.snapshot.container, NoContainer):
+                self._starts.give_back(self.session, now_ms)  # the others need not wait for its next try
         self._failures = 0
         self._retry_ms = self._longer() if acted and not effective else 0
         await self._remember(view, plan)
         return self._next_look(view, plan)
 
     def _plan(self, view: View) -> tuple[View, SweepPlan]:
-        plan = plan_sweep(view.snapshot, self._policies.sweep)
-        wakes = any(isinstance(action, Wake) for action in plan.actions)
-        if not wakes or self._slots.take(self.session, view.snapshot.now_ms):
+        plan, seen = plan_sweep(view.snapshot, self._policies.sweep), view.snapshot
+        if not any(isinstance(action, Wake) for action in plan.actions) or not isinstance(seen.container, NoContainer):
             return view, plan
-        gone = view.snapshot.container
-        if isinstance(gone, NoContainer):
-            view = evolve(view, snapshot=evolve(view.snapshot, container=evolve(gone, blocked="slot")))
+        held = self._starts.take(request_of(self.session, seen, self._policies.sweep), seen.now_ms)
+        if held is None:
+            return view, plan
+        view = evolve(view, snapshot=evolve(seen, container=evolve(seen.container, blocked=held)))
         return view, plan_sweep(view.snapshot, self._policies.sweep)
 
     def _slot(self, view: View, plan: SweepPlan) -> None:
-        if isinstance(view.snapshot.container, StuckSnapshot):
-            self._slots.keep(self.session)
-        elif not any(isinstance(a, Wake) or (isinstance(a, HoldWake) and a.reason == "slot") for a in plan.actions):
-            self._slots.give_back(self.session, view.snapshot.now_ms)
+        seen = view.snapshot
+        if isinstance(seen.container, StuckSnapshot):
+            self._starts.keep(place_of(self.session, seen, seen.container, self._policies.sweep), seen.now_ms)
+        elif not any(isinstance(a, Wake) or (isinstance(a, HoldWake) and a.reason in QUEUED) for a in plan.actions):
+            self._starts.give_back(self.session, seen.now_ms)
 
     def _next_look(self, view: View, plan: SweepPlan) -> int | None:
         now = self._ports.clock.read()
@@ -199,7 +206,7 @@ class Keeper:
         try:
             await self._faults_are({subject: (kind, detail)}, now.wall_ms)
             if not await self._ports.executor.run(may_run, self.session, self._ports):
-                self._slots.give_back(self.session, now.wall_ms)  # the others need not wait for its repair
+                self._starts.give_back(self.session, now.wall_ms)  # the others need not wait for its repair
         except AdapterError as error:
             self._ports.report(FaultSeen(self.session, "turnkeel.db", "state", str(error)))
         return now.mono_ms + self._retry_ms
@@ -207,7 +214,7 @@ class Keeper:
     async def forget(self) -> None:
         """The session is no more: nothing of it is reported any longer."""
         await self._faults_are({}, self._ports.clock.read().wall_ms)
-        self._slots.give_back(self.session, self._ports.clock.read().wall_ms)
+        self._starts.give_back(self.session, self._ports.clock.read().wall_ms)
 
     def _longer(self) -> int:
         policy = self._policies.host

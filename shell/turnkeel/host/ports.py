@@ -6,7 +6,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from turnkeel.events import HostEvent
 from turnkeel.followed import Follow, follow_nothing
@@ -86,9 +86,13 @@ class Doorbell(Protocol):
     def rung(self) -> bool: ...
 
 
+def _executor(ports: "HostPorts") -> Executor:
+    return ports.executor
+
+
 @frozen(kw_only=True)
 class HostPorts:
-    """Everything outside that the host uses."""
+    """Everything outside that the host uses. `patient` runs what waits for a container: starts and stops."""
 
     clock: Clock
     executor: Executor
@@ -102,6 +106,7 @@ class HostPorts:
     new_id: Callable[[str], str]
     report: Callable[[HostEvent], None]
     follow: Follow = follow_nothing
+    patient: Executor = field(default=Factory(_executor, takes_self=True))
 
 
 @frozen(kw_only=True)

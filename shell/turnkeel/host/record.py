@@ -4,9 +4,23 @@ from attrs import evolve
 
 from turnkeel.host.look import View
 from turnkeel.host.ports import HostPolicies, HostPorts
+from turnkeel.starts import QUEUED
 from turnkeel_adapters.state.journal import JournalLine
 from turnkeel_adapters.wire import dumps, dumps_all
-from turnkeel_core import AdoptionAction, AdoptionSnapshot, SweepPlan, explain_adoption, explain_sweep
+from turnkeel_core import (
+    AdoptionAction,
+    AdoptionSnapshot,
+    HoldWake,
+    StartSnapshot,
+    StopContainer,
+    StopIdle,
+    SweepAction,
+    SweepPlan,
+    explain_adoption,
+    explain_starts,
+    explain_sweep,
+    plan_starts,
+)
 
 
 def record(view: View, plan: SweepPlan, ports: HostPorts, policies: HostPolicies) -> None:
@@ -24,6 +38,30 @@ def record(view: View, plan: SweepPlan, ports: HostPorts, policies: HostPolicies
             why=dumps(why),
         )
     )
+
+
+def record_starts(view: View, plan: SweepPlan, queue: StartSnapshot, ports: HostPorts, policies: HostPolicies) -> None:
+    """A further line where the queue for places decided: it holds the session back, or wants its place."""
+    if not any(_is_of_queue(action) for action in plan.actions):
+        return
+    ports.state.journal.append(
+        JournalLine(
+            at_ms=queue.now_ms,
+            session=view.session,
+            incarnation=view.snapshot.incarnation,
+            decision="plan_starts",
+            policy=dumps(policies.start),
+            input=dumps(queue),
+            actions=dumps_all(plan_starts(queue, policies.start)),
+            why=dumps(explain_starts(queue, policies.start)),
+        )
+    )
+
+
+def _is_of_queue(action: SweepAction) -> bool:
+    if isinstance(action, StopContainer):
+        return isinstance(action.because, StopIdle) and action.because.reason == "place"
+    return isinstance(action, HoldWake) and action.reason in QUEUED
 
 
 def record_adoption(

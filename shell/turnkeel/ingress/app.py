@@ -44,7 +44,7 @@ class IngressApp:
         self._ports = ports
         self._token = token.encode("ascii")
         self._health = Health(ports)
-        self._faulty = False
+        self._told: tuple[str, str] | None = None
         self.app = Starlette(
             routes=[
                 Route("/v1/messages", self._post_message, methods=["POST"]),
@@ -75,8 +75,8 @@ class IngressApp:
             posted = read_message(body, key, self._ports.channels, self._ports.now_ms())
         except WireFault as error:
             raise _Answered(400, str(error)) from error
-        accept = self._ports.accept
-        answer = await self._ports.executor.run(accept, posted.session, posted.incoming, posted.identity)
+        said = (posted.session, posted.incoming, posted.identity)
+        answer = await self._ports.executor.run(self._ports.accept, *said, replay=posted.replay)
         self._clear()
         match answer:
             case Accepted(turn_id=turn_id):
@@ -137,12 +137,14 @@ class IngressApp:
         return _problem(503, "the message cannot be stored now; send it again", {"Retry-After": _RETRY_AFTER_S})
 
     def _tell(self, kind: str, detail: str) -> None:
-        self._faulty = True
-        self._ports.report(FaultSeen("", _SUBJECT, kind, detail))
+        """Once: whoever sends again and again brings no news."""
+        if self._told != (kind, detail):
+            self._ports.report(FaultSeen("", _SUBJECT, kind, detail))
+        self._told = (kind, detail)
 
     def _clear(self) -> None:
-        if self._faulty:
-            self._faulty = False
+        if self._told is not None:
+            self._told = None
             self._ports.report(FaultCleared("", _SUBJECT))
 
 

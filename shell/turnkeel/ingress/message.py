@@ -12,6 +12,7 @@ from turnkeel_adapters.sessions.records import NewMessage
 from turnkeel_adapters.wire import JsonValue, from_data, parse_json
 from turnkeel_adapters.wire.faults import WireFault
 from turnkeel_core import MessageIdentity
+from turnkeel_core.lifecycle_states import Replay
 
 _CONTENT: Final = "content"
 
@@ -32,17 +33,24 @@ class PostedMessage:
     message_id: str | None = None
     sender: str | None = None
     from_me: bool = False
+    bot: bool = False
+    sent_at_ms: int | None = field(default=None, validator=optional((instance_of(int), ge(0))))
     kind: Literal["chat", "chat-sdk", "webhook"] = "chat"
     due_at_ms: int | None = field(default=None, validator=optional((instance_of(int), ge(0))))
+    replay: Replay = "allowed"
 
 
 @frozen(kw_only=True)
 class Posted:
-    """A message for a session; `identity` tells it from others, and from none if the sender gave it no name."""
+    """A message for a session; `identity` tells it from others, and from none if the sender gave it no name.
+
+    `replay` says whether it may be run again if its agent dies.
+    """
 
     session: str
     incoming: Incoming
     identity: MessageIdentity
+    replay: Replay = "allowed"
 
 
 def read_message(body: bytes, key: str | None, channels: frozenset[str], now_ms: int) -> Posted:
@@ -64,6 +72,7 @@ def read_message(body: bytes, key: str | None, channels: frozenset[str], now_ms:
         session=posted.session,
         incoming=_incoming(posted, json.dumps(said, ensure_ascii=False), now_ms),
         identity=_identity(posted, key),
+        replay=posted.replay,
     )
 
 
@@ -91,7 +100,7 @@ def _incoming(posted: PostedMessage, content: str, now_ms: int) -> Incoming:
             message_id="",
             content=content,
             kind=posted.kind,
-            sent_at_ms=now_ms,
+            sent_at_ms=now_ms if posted.sent_at_ms is None else posted.sent_at_ms,
             due_at_ms=posted.due_at_ms,
             platform_id=posted.chat or None,
             channel_type=posted.channel if away else None,
@@ -103,6 +112,7 @@ def _incoming(posted: PostedMessage, content: str, now_ms: int) -> Incoming:
         thread=posted.thread,
         sender=posted.sender,
         from_me=posted.from_me,
+        bot=posted.bot,
     )
 
 

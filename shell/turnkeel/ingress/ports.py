@@ -11,12 +11,15 @@ from turnkeel.host.ports import Executor
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_core import MessageIdentity
+from turnkeel_core.lifecycle_states import Replay
 
 
 class Accept(Protocol):
     """Stores a message; what it answers is durable. Raises AdapterError if nothing could be stored. `Intake.accept`."""
 
-    def __call__(self, session: str, incoming: Incoming, identity: MessageIdentity, /) -> Answer: ...
+    def __call__(
+        self, session: str, incoming: Incoming, identity: MessageIdentity, /, *, replay: Replay
+    ) -> Answer: ...
 
 
 @frozen(kw_only=True)

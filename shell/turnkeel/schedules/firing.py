@@ -11,6 +11,7 @@ from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.lifecycle.payloads import Incoming
 from turnkeel_adapters.schedules.port import ScheduleWork
 from turnkeel_adapters.schedules.records import Occurrence, Schedule
+from turnkeel_adapters.sessions.container_inbound import CONTEXT_MODE
 from turnkeel_adapters.sessions.records import NewMessage
 from turnkeel_adapters.wire import dumps
 from turnkeel_core import AcceptSnapshot, AcceptTurn, MessageIdentity, RefuseTurn, accept_turn
@@ -70,9 +71,10 @@ def deliver(ports: FiringPorts, started: tuple[Started, ...], now_ms: int) -> No
 def incoming_of(schedule: Schedule, turn_id: str, now_ms: int) -> Incoming:
     """The task as its session's agent reads it. Whoever made the schedule is its author: the owner."""
     away = schedule.channel != LOCAL
+    content = {"prompt": schedule.prompt, "script": None, CONTEXT_MODE: schedule.context}
     message = NewMessage(
         message_id=turn_id,
-        content=json.dumps({"prompt": schedule.prompt, "script": None}, ensure_ascii=False),
+        content=json.dumps(content, ensure_ascii=False),
         kind="task",
         sent_at_ms=now_ms,
         platform_id=schedule.chat or None if away else None,

@@ -10,6 +10,7 @@ from turnkeel.schedules.firing import Started, deliver
 from turnkeel.schedules.looking import calls_for_look, look, next_look
 from turnkeel.schedules.ports import FiringPorts, SchedulerPorts
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.schedules.records import LastLook
 
 _SUBJECT = "schedules"
 
@@ -95,7 +96,17 @@ def _look_at_all(ports: FiringPorts) -> _Looked:
         started += outlook.started
         parked |= {} if outlook.parked is None else {series: outlook.parked}
     deliver(ports, tuple(started), ports.now_ms())
-    with ports.store.reading() as work:
-        now_ms = ports.now_ms()
-        after_ms = max(0, next_look(work, ports.policy, now_ms) - now_ms)
+    after_ms = _note_look(ports, broken)
     return _Looked(max(after_ms, ports.policy.queued_look_ms) if broken else after_ms, parked, broken)
+
+
+def _note_look(ports: FiringPorts, broken: Mapping[str, str]) -> int:
+    """Leave word for whoever asks how the schedules are; in how many ms to look again."""
+    policy = ports.policy
+    with ports.store.transaction() as work:
+        now_ms = ports.now_ms()
+        if work.schedules.waiting():
+            trouble = "; ".join(f"schedule {series}: {why}" for series, why in sorted(broken.items())) or None
+            alarm_at_ms = now_ms + policy.missed_looks * policy.look_ms
+            work.schedules.looked(LastLook(looked_at_ms=now_ms, alarm_at_ms=alarm_at_ms, trouble=trouble))
+        return max(0, next_look(work, policy, now_ms) - now_ms)

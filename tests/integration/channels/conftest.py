@@ -51,7 +51,7 @@ def answer(status, body=b"", **headers):
 
 def hang(peer, connection):
     """No answer."""
-    peer.over.wait(10)
+    peer.over.wait(60)
 
 
 def drop(peer, connection):
@@ -131,7 +131,7 @@ class Peer:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
     def _accept(self):

@@ -64,7 +64,7 @@ class Served:
         self.server = IngressServer(
             config,
             IngressPorts(
-                accept=lambda *args: self.accept(*args),
+                accept=lambda *args, **more: self.accept(*args, **more),
                 store=store or self.store,
                 executor=self.executor,
                 channels=frozenset({"local", "ops"}),
@@ -88,7 +88,7 @@ class Served:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._loop.call_soon_threadsafe(self.stopping.set)
-            self._thread.join(timeout=20)
+            self._thread.join(timeout=60)
             assert not self._thread.is_alive()
             self._loop.close()
 
@@ -129,7 +129,7 @@ def served(serve):
 
 @pytest.fixture
 def client(served):
-    with httpx.Client(base_url=served.url, headers=GOOD, timeout=20, trust_env=False) as made:
+    with httpx.Client(base_url=served.url, headers=GOOD, timeout=60, trust_env=False) as made:
         yield made
 
 
@@ -158,6 +158,13 @@ def test_all_that_a_message_can_say_reaches_the_turn(served, client):
     assert json.loads(message.content) == body["content"]
     assert (message.kind, message.due_at_ms, message.sent_at_ms) == ("webhook", NOW + 5, NOW)
     assert (message.channel_type, message.platform_id, message.thread_id) == ("ops", "c", "t")
+
+
+@pytest.mark.parametrize("replay", ["allowed", "notify_only", "never"])
+def test_a_message_that_must_not_be_run_twice_says_so(served, client, replay):
+    answer = client.post("/v1/messages", json={**HELLO, "replay": replay})
+    assert served.turn(answer.json()["turn_id"])[0].replay == replay
+    assert client.post("/v1/messages", json={**HELLO, "replay": "sometimes"}).status_code == 400
 
 
 NAMES = [
@@ -240,6 +247,8 @@ BAD = [
      "message_id: differs from Idempotency-Key"),
     ("a blank name", {"json": HELLO, "headers": {"Idempotency-Key": ""}}, 400, "message_id: is blank"),
     ("a session that is none", {"json": {**HELLO, "session": "../x"}}, 422, "session: "),
+    ("due in a year that no file holds", {"json": {**HELLO, "due_at_ms": 253402300800000}}, 422, "outside of the years"),
+    ("sent in such a year", {"json": {**HELLO, "sent_at_ms": 10**18}}, 422, "payload: a time of it lies outside"),
     ("half a character", _raw(TEXT[:-1] + b'\\ud800"}'), 422, "payload: it holds half a character"),
     ("a name with a line end", {"json": {**HELLO, "message_id": "a\nb"}}, 422, "identity: message_id holds control"),
     ("an endless name", {"json": {**HELLO, "message_id": "a" * 600}}, 422, "identity: message_id has 600 letters"),
@@ -287,7 +296,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("headers", [c[1] for c in UNKNOWN], ids=[c[0] for c in UNKNOWN])
 def test_who_does_not_know_the_token_is_told_nothing(served, headers):
-    with httpx.Client(base_url=served.url, headers=headers, timeout=20, trust_env=False) as stranger:
+    with httpx.Client(base_url=served.url, headers=headers, timeout=60, trust_env=False) as stranger:
         for answer in (
             stranger.post("/v1/messages", json=HELLO),
             stranger.post("/v1/messages", content=b"x" * 1_000_000),
@@ -319,7 +328,7 @@ def test_a_turn_can_be_looked_up(served, client):
     assert client.get("/v1/turns/msg-none").status_code == 404
 
 
-def _refuse(*_):
+def _refuse(*_, **__):
     raise StateFault(Path("/secret/place/turnkeel.db"), "the disk is full")
 
 
@@ -328,6 +337,7 @@ def test_a_store_that_refuses_is_503_and_told_once_it_works_again(served, client
     answer = client.post("/v1/messages", json={**HELLO, "message_id": "k"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "/secret" not in answer.text
+    assert client.post("/v1/messages", json={**HELLO, "message_id": "k"}).status_code == 503
     [event] = served.events
     assert isinstance(event, FaultSeen) and (event.subject, event.kind) == ("ingress", "StateFault")
     assert "the disk is full" in event.detail
@@ -349,7 +359,7 @@ def test_a_disk_that_is_really_full_is_503_and_takes_the_message_later(served, c
 
 
 def test_an_error_nobody_thought_of_is_500_and_no_promise(served, client):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("surprise")
 
     served.accept = fail
@@ -359,7 +369,7 @@ def test_an_error_nobody_thought_of_is_500_and_no_promise(served, client):
 
 
 def test_health_is_ok_as_long_as_the_store_takes_a_write(served):
-    with httpx.Client(base_url=served.url, timeout=20, trust_env=False) as stranger:
+    with httpx.Client(base_url=served.url, timeout=60, trust_env=False) as stranger:
         assert stranger.get("/v1/health").json() == {"status": "ok"}
         with served.store.transaction() as work:
             assert work.tables.identities.get("probe:ingress") is None
@@ -380,7 +390,7 @@ def test_health_is_not_ok_when_it_does_not_and_a_flood_of_questions_is_one_write
     store = Store()
     served = serve(store=store)
     real = served.store
-    with httpx.Client(base_url=served.url, timeout=20, trust_env=False) as stranger:
+    with httpx.Client(base_url=served.url, timeout=60, trust_env=False) as stranger:
         assert {stranger.get("/v1/health").status_code for _ in range(20)} == {200}
         assert store.asked == 1
         store.well, served.now_ms = False, NOW + 1_000
@@ -475,7 +485,7 @@ def test_more_connections_than_are_served_are_told_to_come_again_and_no_more_are
             one.close()
 
     def served_again():
-        with httpx.Client(base_url=served.url, timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url=served.url, timeout=60, trust_env=False) as client:
             return client.get("/v1/health").status_code == 200
 
     wait_until(served_again)
@@ -494,17 +504,17 @@ def _hung_up(opened):
 def test_a_request_under_way_is_answered_when_the_host_stops_and_none_after_it(served, client, wait_until):
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(*args):
+    def slow(*args, **more):
         begun.set()
-        assert go_on.wait(20)
-        return served.intake.accept(*args)
+        assert go_on.wait(60)
+        return served.intake.accept(*args, **more)
 
     served.accept = slow
     with ThreadPoolExecutor(2) as pool:
         posting = pool.submit(client.post, "/v1/messages", json=HELLO)
-        assert begun.wait(20)
+        assert begun.wait(60)
         stopping = pool.submit(served.stop)
-        assert served.stopping.wait(20)
+        assert served.stopping.wait(60)
         # asyncio forgets a connection that it accepts in the very turn in which its server closes.
         threading.Event().wait(0.1)
         wait_until(lambda: _refused(served))
@@ -633,8 +643,8 @@ store = StateLifecycle(state.database)
 intake = Intake(store=store, sessions=FileMailboxes(FileSessions(data)), closed=frozenset,
                 new_id=lambda prefix: f"{prefix}-{os.urandom(6).hex()}", now_ms=lambda: 1, owner="x")
 
-def accept(*args):
-    intake.accept(*args)
+def accept(*args, **more):
+    intake.accept(*args, **more)
     os.kill(os.getpid(), signal.SIGKILL)
 
 ports = IngressPorts(accept=accept, store=store, executor=ThreadExecutor(2), channels=frozenset({"local"}),
@@ -654,9 +664,9 @@ def test_a_host_killed_between_commit_and_answer_makes_the_next_try_a_duplicate(
     with subprocess.Popen([sys.executable, "-c", KILLED, data], env=env, stdout=subprocess.PIPE, text=True) as host:
         url = f"http://127.0.0.1:{int(host.stdout.readline())}/v1/messages"
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.post(url, json=body, headers=GOOD, timeout=20, trust_env=False)
-        assert host.wait(timeout=20) == -signal.SIGKILL
+            httpx.post(url, json=body, headers=GOOD, timeout=60, trust_env=False)
+        assert host.wait(timeout=60) == -signal.SIGKILL
     served = serve()
-    answer = httpx.post(f"{served.url}/v1/messages", json=body, headers=GOOD, timeout=20, trust_env=False)
+    answer = httpx.post(f"{served.url}/v1/messages", json=body, headers=GOOD, timeout=60, trust_env=False)
     [turn] = served.turns()
     assert (answer.status_code, answer.json()["status"], answer.json()["turn_id"]) == (200, "duplicate", turn.turn_id)

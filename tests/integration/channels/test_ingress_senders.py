@@ -31,7 +31,7 @@ class Door:
         )
         self.app = IngressApp(IngressConfig(token_env="ING"), ports, TOKEN).app
 
-    def accept(self, session, incoming, identity):
+    def accept(self, session, incoming, identity, *, replay):
         self.asked.append(incoming)
         return self.answer
 
@@ -69,7 +69,16 @@ def test_the_sender_and_the_owners_flag_are_handed_on(door):
     assert [(asked.sender, asked.from_me) for asked in door.asked] == [("bob", False), (None, True), (None, False)]
 
 
-@pytest.mark.parametrize("wrong", [{"sender": 5}, {"from_me": "true"}, {"from_me": 1}, {"is_from_me": True}])
+def test_an_agents_own_words_and_the_hour_of_a_message_are_handed_on(door):
+    door.post(bot=True)
+    door.post(sent_at_ms=5)
+    assert [(asked.bot, asked.message.sent_at_ms) for asked in door.asked] == [(True, 1), (False, 5)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sender": 5}, {"from_me": "true"}, {"from_me": 1}, {"is_from_me": True}, {"bot": "no"}, {"sent_at_ms": "now"}],
+)
 def test_a_flag_that_is_no_boolean_makes_nobody_the_owner(door, wrong):
     response = door.post(**wrong)
     assert response.status_code == 400

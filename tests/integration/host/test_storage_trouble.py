@@ -74,7 +74,7 @@ async def served(lab, live, *names: str) -> None:
         await live.until(lambda name=name: len(live.of(Died, f"main/{name}")) == len(live.of(Woke, f"main/{name}")))
 
 
-async def answered(lab, live, name: str, key: str, limit_s: float = 10) -> None:
+async def answered(lab, live, name: str, key: str, limit_s: float = 60) -> None:
     await live.until(lambda: key in (fates := lab.fates(name)) and fates[key].answered_once, limit_s)
 
 
@@ -128,7 +128,7 @@ def test_an_outbound_file_locked_for_long_is_told_waited_for_and_costs_nothing(l
             [sent] = lab.send("locked", "during")
             [fine] = lab.send("fine", "hello")
             await answered(lab, live, "fine", fine)
-            await live.until(lambda: lab.faults("locked"), limit_s=10)
+            await live.until(lambda: lab.faults("locked"))
             assert (lab.faults("locked")[0].subject, lab.faults("locked")[0].kind) == ("outbound.db", "busy")
         await live.until(lambda: not lab.open_rows("locked"))
         assert lab.fates("locked")[sent].answered_once
@@ -166,7 +166,7 @@ def test_a_session_folder_that_is_deleted_under_its_agent_and_made_again_is_serv
         await answered(lab, live, "fine", fine)
         [after] = lab.send("a", "after")
         # The agent had the old files open; what it wrote to them would be lost, so it must not take the message.
-        await answered(lab, live, "a", after, limit_s=15)
+        await answered(lab, live, "a", after)
         assert lab.fates("a")[after].tries == 0
 
     live = lab.run(config, script)
@@ -263,7 +263,7 @@ def test_what_the_host_may_not_read_is_named_and_the_others_are_served_and_it_he
     finally:
         path.chmod(0o755 if closed == "." else 0o644)
         host.terminate()
-        assert host.wait(20) == 0, lab.served()
+        assert host.wait(60) == 0, lab.served()
     assert not _told(lab, "Charged") and not lab.faults()
 
 
@@ -272,7 +272,7 @@ def _told(lab, event: str, session: str = "") -> list[dict]:
     return [line for line in lines if line["event"] == event and session in str(line["what"])]
 
 
-def _wait(host: "subprocess.Popen[str]", true, limit_s: float = 15) -> None:
+def _wait(host: "subprocess.Popen[str]", true, limit_s: float = 60) -> None:
     ends = time.monotonic() + limit_s
     while not true():
         assert host.poll() is None, "the host ended meanwhile"

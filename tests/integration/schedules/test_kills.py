@@ -99,9 +99,11 @@ def test_an_interval_and_a_cron_survive_kills_during_their_runs_without_a_double
 
 
 def test_a_host_killed_between_the_claim_and_the_inbox_loses_nothing_and_runs_nothing_twice(trial):
-    for _ in range(2):
-        assert trial.start(die="before the inbox").wait(60) == -9
-    assert trial.rows("SELECT count(*) FROM turn WHERE completed_at_ms IS NULL") == [(2,)]
+    for deaths in (1, 2):
+        assert trial.start(die="before the inbox").wait(120) == -9
+        # the second host may run what the first one claimed before it claims another and dies of that
+        [(accepted, still_open)] = trial.rows("SELECT count(*), sum(completed_at_ms IS NULL) FROM turn")
+        assert accepted >= deaths and still_open >= 1
     for series in STEP_MS:
         trial.ask("sched", "cancel", series)
     assert trial.start("--until-idle").wait(120) == 0

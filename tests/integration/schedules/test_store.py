@@ -18,7 +18,7 @@ from turnkeel.schedules.looking import look
 from turnkeel.schedules.ports import FiringPorts
 from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
 from turnkeel_adapters.schedules.memory import MemorySchedules
-from turnkeel_adapters.schedules.records import RAN, Occurrence, Schedule
+from turnkeel_adapters.schedules.records import RAN, LastLook, Occurrence, Schedule
 from turnkeel_adapters.schedules.store import StateSchedules
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_adapters.state.migrations import MIGRATIONS
@@ -104,9 +104,26 @@ def desk(request, tmp_path):
 
 def test_a_schedule_is_kept_as_it_was_given(desk):
     late = CatchUp(runs="within", window_ms=5)
-    made = desk.add(catch_up=late, overlap="replace", grace_ms=7, thread="t", account="x", chat="c", starts_at_ms=T + 9)
+    more = {"thread": "t", "account": "x", "chat": "c", "starts_at_ms": T + 9, "context": "group"}
+    made = desk.add(catch_up=late, overlap="replace", grace_ms=7, **more)
     assert desk.get() == made
+    assert desk.add(series="alone").context == "isolated"
     assert (made.next_at_ms, made.moved_at_ms, made.status) == (T + 9, T, "active")
+
+
+def test_the_last_look_is_kept_alone_and_with_its_transaction_or_not_at_all(desk):
+    first = LastLook(looked_at_ms=T, alarm_at_ms=T + 5, trouble="schedule s: it broke")
+    with desk.store.transaction() as work:
+        assert work.schedules.last_look() is None
+        work.schedules.looked(first)
+    with pytest.raises(ZeroDivisionError), desk.store.transaction() as work:
+        work.schedules.looked(LastLook(looked_at_ms=T + 1, alarm_at_ms=T + 6))
+        raise ZeroDivisionError
+    with desk.store.transaction() as work:
+        assert work.schedules.last_look() == first
+        work.schedules.looked(second := LastLook(looked_at_ms=T + 2, alarm_at_ms=T + 7))
+    with desk.store.reading() as work:
+        assert work.schedules.last_look() == second
 
 
 def test_a_nominal_time_is_taken_once_however_many_ask(desk):
@@ -394,6 +411,8 @@ BROKEN = [
     "UPDATE schedule SET status = 'done'",
     "UPDATE schedule SET kind = 'weekly'",
     "UPDATE schedule SET overlap = 'both'",
+    "UPDATE schedule SET context = 'alone'",
+    "INSERT INTO scheduler (id, looked_at_ms, alarm_at_ms) VALUES (2, 1, 2)",
     "UPDATE occurrence SET outcome = 'done'",
     "UPDATE occurrence SET turn_id = NULL",
     "UPDATE occurrence SET ended_at_ms = 1",

@@ -17,12 +17,23 @@ class Hosts:
     A host is dead when its end of the line is closed, or its process is gone: some fork of it may hold the line open.
     """
 
-    def __init__(self, events: Events, door: Door | None, orphan_limit_ms: int, stop: Callable[[int], None]) -> None:
-        """`stop` is called with the grace that a host gives. Without a door nobody is waited for."""
+    def __init__(
+        self,
+        events: Events,
+        door: Door | None,
+        orphan_limit_ms: int,
+        stop: Callable[[int], None],
+        hide: Callable[[bytes], None],
+    ) -> None:
+        """`stop` is called with the grace that a host gives, `hide` with the JSON text of what the log is to leave out.
+
+        Without a door nobody is waited for.
+        """
         self._events = events
         self._door = door
         self._limit_ms = 0 if door is None else orphan_limit_ms
         self._stop = stop
+        self._hide = hide
         self._greeting = ""
         self._text = b""
         self._hear = self._say = self._process = _NO_FILE
@@ -71,6 +82,8 @@ class Hosts:
             words = line.split()
             if len(words) == 2 and words[0] == b"stop" and words[1].isdigit():
                 self._stop(int(words[1]))
+            elif words[:1] == [b"hide"]:
+                self._hide(line.partition(b" ")[2])
 
     def _lose(self) -> None:
         for fd in (self._hear, self._process):

@@ -95,5 +95,5 @@ class RotatingLog:
     def _open(self) -> None:
         # A link planted at the log's place must not lead the host's pen elsewhere.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o644)
+        self._fd = os.open(self._path, flags, 0o600)
         self._size = os.fstat(self._fd).st_size

@@ -1,9 +1,9 @@
 """How does a guard watch one agent, and when does it end it?
 
-Reads on stdin one JSON line (the order), then lines `stop <grace_ms>`; its end means that the host died. Writes on
-stdout `started <pid> <start ticks>` or `failed <stage> <errno>`, and at the end the line of a `Report`. With a door the
-same lines go to and fro between the guard and each later host; with none, or if no host comes in time, the agent is
-asked to stop, and killed soon after.
+Reads on stdin one JSON line (the order), then lines `stop <grace_ms>` and `hide <what the log is to leave out>`; its
+end means that the host died. Writes on stdout `started <pid> <start ticks>` or `failed <stage> <errno>`, and at the end
+the line of a `Report`. With a door the same lines go to and fro between the guard and each later host; with none, or if
+no host comes in time, the agent is asked to stop, and killed soon after.
 """
 
 import json
@@ -45,7 +45,7 @@ def run() -> None:
         tell(1, f"failed log {error.errno}")
         return
     door = _make_door(order.get("run_dir"), order.get("name", ""), log)
-    watch = _Watch(log, door, order.get("orphan_limit_ms", 0))
+    watch = _Watch(log, redactor, door, order.get("orphan_limit_ms", 0))
     try:
         if os.getppid() != order["host"]:
             return  # it died meanwhile: without an agent there is nothing to adopt, and nobody will wonder whose it is
@@ -62,11 +62,14 @@ def run() -> None:
 class _Watch:
     """One agent from its start to the end of the last process it left."""
 
-    def __init__(self, log: RotatingLog, door: Door | None, orphan_limit_ms: int) -> None:
+    def __init__(
+        self, log: RotatingLog, redactor: LogRedactor | None, door: Door | None, orphan_limit_ms: int
+    ) -> None:
         self._log = log
+        self._redactor = redactor
         self._door = door
         self._events = Events()
-        self._hosts = Hosts(self._events, door, orphan_limit_ms, self._stop)
+        self._hosts = Hosts(self._events, door, orphan_limit_ms, self._stop, self._hide)
         self._agent = 0
         self._output = -1
         self._status: int | None = None
@@ -130,6 +133,10 @@ class _Watch:
         if self._kill_at_ms is None and self._status is None:
             _signal_group(self._agent, signal.SIGTERM)
         self._kill_at_ms = at_ms if self._kill_at_ms is None else min(self._kill_at_ms, at_ms)
+
+    def _hide(self, text: bytes) -> None:
+        if self._redactor is not None:
+            self._redactor.hide(**json.loads(text))
 
     def _child_ended(self) -> None:
         os.read(self._wake, _CHUNK)

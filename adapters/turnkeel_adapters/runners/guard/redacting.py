@@ -23,10 +23,14 @@ class LogRedactor:
     """
 
     def __init__(self, patterns: Sequence[str], longest_bytes: int) -> None:
+        self._held = b""
+        self.hide(patterns, longest_bytes)
+
+    def hide(self, patterns: Sequence[str], longest_bytes: int) -> None:
+        """Hide this from now on, in what is still held back too."""
         self._patterns = tuple(re.compile(_bytes(pattern)) for pattern in patterns)
         self._overlap = max(longest_bytes, FORM_BYTES)
         self._bound = max(HOLD_BYTES, 2 * self._overlap)
-        self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take more output; what is complete comes back."""

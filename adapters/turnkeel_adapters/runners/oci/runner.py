@@ -61,14 +61,15 @@ class ContainerRunner:
         limits: RuntimeLimits | None = None,
         environ: Mapping[str, str] | None = None,
         log_path: Callable[[str], Path] | None = None,
-        redactions: Redactions | None = None,
+        redactions: Callable[[], Redactions] | None = None,
         mounts: MountSource | None = None,
         tell_mounts: TellMounts | None = None,
     ) -> None:
         """`now_ms` is the wall clock, `environ` what the client program sees (default: all of this process's).
 
         `log_path` says where a session's log is, for containers that an earlier host started. `mounts` decides about
-        the mounts of each start, and `tell_mounts` is told; without it there are none.
+        the mounts of each start, and `tell_mounts` is told; without it there are none. `redactions` says what is to be
+        left out of a log when it is kept.
         """
         self._settings = settings
         self._groups = dict(groups or {})
@@ -224,6 +225,9 @@ class ContainerRunner:
         self._shelf.drop(name_container(self._install_id, handle.session, handle.incarnation))
         return past
 
+    def hide_more(self) -> None:
+        """Nothing is to be done: what is hidden is asked when a log is kept."""
+
     def _await_end(self, handle: Handle, wait_ms: int) -> Ended | None:
         deadline_ms, pause_s = mono_ms() + wait_ms, _FIRST_PAUSE_S
         while True:
@@ -242,7 +246,7 @@ class ContainerRunner:
             return
         text = self._containers.log_end(container_id, _LOG_LINES, self._limits.log_kept_bytes)
         path.parent.mkdir(parents=True, exist_ok=True)
-        redactor = None if self._redactions is None else LogRedactor(**asdict(self._redactions))
+        redactor = None if self._redactions is None else LogRedactor(**asdict(self._redactions()))
         log = RotatingLog(path, self._limits.log_kept_bytes, _LOG_KEEP, redactor)
         log.write(text.encode())
         log.close()
