@@ -114,8 +114,9 @@ def _refusal(seen: AcceptSnapshot, policy: TurnPolicy) -> RefuseTurn | None:
         "thread": seen.identity.thread or "",
         "message_id": seen.identity.message_id or "",
     }
+    suspicious = is_malformed("".join(parts.values()))
     for name, part in parts.items():
-        if is_malformed(part.strip()):
+        if suspicious and is_malformed(part.strip()):
             return RefuseTurn("identity", f"{name} holds control characters or broken letters")
         if len(part) > policy.identity_limit_chars:
             return RefuseTurn("identity", f"{name} has {len(part)} letters, over {policy.identity_limit_chars}")

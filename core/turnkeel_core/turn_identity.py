@@ -1,6 +1,7 @@
 """Are two messages the same one?"""
 
 import re
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -28,6 +29,11 @@ def encode_parts(*parts: str | None) -> str:
 
 def encode_identity(identity: MessageIdentity) -> str | None:
     """The key of the message; None if it has no identity of its own channel. Channel names know no case."""
+    return _encoded(identity)
+
+
+@lru_cache(maxsize=64)  # asked when the store is looked into, and again when the message is decided about
+def _encoded(identity: MessageIdentity) -> str | None:
     channel, chat, message_id = identity.channel.strip().lower(), identity.chat, (identity.message_id or "").strip()
     if not channel or not chat or not message_id:
         return None
