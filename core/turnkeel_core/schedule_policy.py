@@ -52,7 +52,9 @@ class SchedulePolicy:
         default=1_000, validator=_AT_LEAST_ONE, metadata=_why("a run that waits for another starts soon after its end")
     )
     missed_looks: int = field(
-        default=3, validator=_AT_LEAST_ONE, metadata=_why("one late look is a busy machine, three are a stopped scheduler")
+        default=3,
+        validator=_AT_LEAST_ONE,
+        metadata=_why("one late look is a busy machine, three are a stopped scheduler"),
     )
     shortest_ms: int = field(
         default=1_000,

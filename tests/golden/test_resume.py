@@ -8,9 +8,7 @@ KIND = "resume"
 def test_what_is_cleared(vector):
     given, expected = vector["input"], vector["expected"]
     session, anchor = ("s", "a") if given["had_resume"] else (None, None)
-    seen = ResumeSnapshot(
-        now_ms=0, error=given["error"], context=given["context_mode"], session=session, anchor=anchor
-    )
+    seen = ResumeSnapshot(now_ms=0, error=given["error"], context=given["context_mode"], session=session, anchor=anchor)
     actions = should_clear_resume(seen)
     stale = find_stale_text(given["error"])
     cleared = {type(action) for action in actions} & {ClearAnchor, ClearSession}

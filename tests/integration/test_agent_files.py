@@ -10,14 +10,7 @@ import apsw
 import pytest
 
 from turnkeel_adapters.errors import SessionFault
-from turnkeel_adapters.sessions.container_side import (
-    ClaimedWork,
-    ClaimLost,
-    ContainerFiles,
-    ErrorNote,
-    Reply,
-    Routing,
-)
+from turnkeel_adapters.sessions.container_side import ClaimedWork, ClaimLost, ContainerFiles, ErrorNote, Reply, Routing
 from turnkeel_adapters.sessions.schema import INBOUND_SCHEMA, OUTBOUND_SCHEMA
 
 Value: TypeAlias = int | str | None

@@ -219,7 +219,9 @@ def test_what_was_said_before_a_task_that_stands_alone_is_kept_for_the_next_mess
 
 
 @pytest.mark.parametrize("mode", ["isolated", "group"])
-def test_an_agent_of_the_kit_has_no_handle_for_a_task_that_stands_alone(session: Session, agent: Agent, mode: str) -> None:
+def test_an_agent_of_the_kit_has_no_handle_for_a_task_that_stands_alone(
+    session: Session, agent: Agent, mode: str
+) -> None:
     alone = mode == "isolated"
     session.put(KEY, "kept-1")
     session.task("go", mode)

@@ -313,9 +313,7 @@ def test_a_session_that_cannot_be_read_is_faulty_and_hides_no_other(data, read, 
     assert [one["session"] for one in swept["faults"]] == ["g/asks"]
 
 
-@pytest.mark.parametrize(
-    "shape", [with_damaged_records, with_foreign_records, with_empty_records, with_newer_records]
-)
+@pytest.mark.parametrize("shape", [with_damaged_records, with_foreign_records, with_empty_records, with_newer_records])
 def test_records_that_cannot_be_read_are_noted_and_the_sessions_are_still_shown(data, read, shape):
     shape(data)
     (note,) = read("status")["notes"]

@@ -60,13 +60,20 @@ def serve(tk):
 def made_due(tk, name, since_ms):
     """As if no host had run for that long."""
     with closing(apsw.Connection(str(tk.data / "turnkeel.db"))) as db:
-        db.execute("UPDATE schedule SET next_at_ms = next_at_ms - ?, moved_at_ms = 0 WHERE series = ?", (since_ms, name))
+        db.execute(
+            "UPDATE schedule SET next_at_ms = next_at_ms - ?, moved_at_ms = 0 WHERE series = ?", (since_ms, name)
+        )
 
 
 def test_a_schedule_is_added_listed_and_shown(tk):
     told = ok(tk("sched", "add", "noon", "ops", "look", "--cron", "0 12 * * *", "--missed", "within:2h", "--json"))
     made = told["schedule"]
-    assert (made["session"], made["zone"], made["kind"], made["status"]) == ("main/ops", "Europe/Berlin", "cron", "active")
+    assert (made["session"], made["zone"], made["kind"], made["status"]) == (
+        "main/ops",
+        "Europe/Berlin",
+        "cron",
+        "active",
+    )
     assert made["catch_up"] == {"runs": "within", "limit": None, "window_ms": 7_200_000}
     assert "first run" in ok(tk("sched", "add", "tick", "g/a", "go", "--every", "1h30m"))
     assert "every 1 h 30 min" in ok(tk("sched", "list"))
@@ -146,7 +153,11 @@ def test_what_was_missed_is_told_with_the_reason_and_the_latest_is_made_up_for(t
     ok(tk("sched", "add", "x", "a", "p", "--every", "1d"))
     made_due(tk, "x", 3 * DAY + 1)
     serve(tk)
-    assert [one["outcome"] for one in ok(tk("sched", "show", "x", "--json"))["occurrences"]] == ["ran", "missed", "missed"]
+    assert [one["outcome"] for one in ok(tk("sched", "show", "x", "--json"))["occurrences"]] == [
+        "ran",
+        "missed",
+        "missed",
+    ]
     assert ok(tk("sched", "missed")).count(" missed ") == 2
     assert len(ok(tk("sched", "missed", "x", "--limit", "1", "--json"))["occurrences"]) == 1
 
@@ -168,7 +179,10 @@ def test_the_host_carries_out_what_a_container_asks_about_its_tasks(tk):
     sessions = FileSessions(tk.data)
     sessions.tree.create(SessionName.parse("main/a"))
     folder = sessions.store("main/a").folder
-    asked = [{"action": "schedule_task", "taskId": "t1", "prompt": "water them"}, {"action": "pause_task", "taskId": "no"}]
+    asked = [
+        {"action": "schedule_task", "taskId": "t1", "prompt": "water them"},
+        {"action": "pause_task", "taskId": "no"},
+    ]
     with closing(open_outbound(folder / "outbound.db")) as db:
         for number, content in enumerate(asked):
             db.execute(
@@ -269,7 +283,18 @@ def test_a_run_stands_alone_unless_it_is_to_take_part_in_the_conversation(tk, co
     assert json.loads(content) == {"prompt": "p", "script": None, "contextMode": context}
 
 
-@pytest.mark.parametrize(("text", "ms"), [("250ms", 250), ("90s", 90_000), ("5m", 300_000), ("1h30m", 5_400_000), ("2d", 2 * DAY), ("1W", 7 * DAY), ("1h 5min", 3_900_000)])
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("250ms", 250),
+        ("90s", 90_000),
+        ("5m", 300_000),
+        ("1h30m", 5_400_000),
+        ("2d", 2 * DAY),
+        ("1W", 7 * DAY),
+        ("1h 5min", 3_900_000),
+    ],
+)
 def test_a_duration_names_its_units(text, ms):
     assert duration_ms(text) == ms
 

@@ -23,7 +23,9 @@ from turnkeel.lab.cast import CAST, Role
 from turnkeel.lab.chat import TROUBLES, read_calls
 from turnkeel.lab.demo import demo, set_scene
 from turnkeel.lab.letters import LETTERS, Letter
-from turnkeel.lab.letters_end import LetterEnd, closing_line as letters_line, find_wrong as find_wrong_letters
+from turnkeel.lab.letters_end import LetterEnd
+from turnkeel.lab.letters_end import closing_line as letters_line
+from turnkeel.lab.letters_end import find_wrong as find_wrong_letters
 from turnkeel.lab.readback import read_aftermath
 from turnkeel.lab.verdict import Aftermath, MessageEnd, closing_line, find_wrong
 from turnkeel_adapters.sessions.collection import FileSessions

@@ -17,8 +17,8 @@ from attrs import evolve, fields
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from turnkeel_adapters import wire
 import turnkeel_core as core
+from turnkeel_adapters import wire
 from turnkeel_adapters.lifecycle import evidence, outbox, turns
 from turnkeel_adapters.lifecycle import life as life_table
 from turnkeel_adapters.lifecycle.apply import Refused
@@ -61,7 +61,6 @@ from turnkeel_core import (
     finalize_turn_from_outbox,
     plan_deliveries,
     plan_enqueue,
-    plan_expiry,
     plan_prune,
     plan_turn_recovery,
     settle_delivery,

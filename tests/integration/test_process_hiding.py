@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from turnkeel_adapters.runners import ProcessRunner, SpawnOrder
-from turnkeel_adapters.runners.guarded import GuardLink
 from turnkeel_adapters.runners.guard.redacting import LogRedactor
+from turnkeel_adapters.runners.guarded import GuardLink
 from turnkeel_core import Redactions, redactions_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="guards need Linux to find every descendant")
 
-TELLS = 'printf "it is new-"; echo > waits; while [ ! -e go ]; do sleep 0.02; done; echo "secret-key, not old-secret-key"'
+TELLS = (
+    'printf "it is new-"; echo > waits; while [ ! -e go ]; do sleep 0.02; done; echo "secret-key, not old-secret-key"'
+)
 
 
 def wait_until(true: Callable[[], bool]) -> None:

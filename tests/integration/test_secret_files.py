@@ -84,7 +84,9 @@ def test_a_key_of_a_groups_env_file_leaves_an_agent_by_no_way(place: Path, capfd
     for command in ("status", "turns", "outbox", "dead list", "show team/anna", "why team/anna"):
         outputs += [run(capfd, *command.split(), *data), run(capfd, *command.split(), "--json", *data)]
     assert sum("my key is [REDACTED]" in output for output in outputs) >= 3
-    assert [output for output in outputs for key in (OLD, NEW) if key in output or json.dumps(key)[1:-1] in output] == []
+    assert [
+        output for output in outputs for key in (OLD, NEW) if key in output or json.dumps(key)[1:-1] in output
+    ] == []
     assert set(holders(place, OLD, NEW)) == {"outbound.db"}  # the container's own
     log = (place / "logs" / "team" / "anna.log").read_text()
     assert log.count("on stderr: [REDACTED]") == 3 and "died with [REDACTED]" in log
@@ -141,7 +143,11 @@ app.run_command_line(['status', '--data', {str(place)!r}])
     group_file(place).write_text(f"TEAM_KEY='{OLD}'\n")
     paths = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in ("core", "adapters", "shell"))
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     for words in ("in a thread: [REDACTED]", "in a task: [REDACTED]", "a warning: [REDACTED]"):
         assert words in done.stderr

@@ -51,7 +51,9 @@ def test_what_begins_alike_is_found_as_if_the_longest_were_tried_first(text: str
     ]
 
 
-@given(values=st.lists(ALIKE, min_size=1, max_size=8), at=st.integers(0, 7), around=st.text(alphabet="\n <>", max_size=4))
+@given(
+    values=st.lists(ALIKE, min_size=1, max_size=8), at=st.integers(0, 7), around=st.text(alphabet="\n <>", max_size=4)
+)
 def test_of_a_known_value_that_holds_others_no_part_is_left(values: list[str], at: int, around: str) -> None:
     inner = values[at % len(values)]
     holder = f"{inner}-{inner * 2}-12345678"

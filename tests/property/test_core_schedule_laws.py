@@ -62,7 +62,9 @@ class Schedule(NamedTuple):
 def clock_fields(size):
     """Minute or hour fields, as text and as the set each stands for."""
     number = st.integers(0, size - 1)
-    return st.tuples(st.integers(0, 6), number, number, st.integers(1, size // 2)).map(lambda drawn: field_of(size, *drawn))
+    return st.tuples(st.integers(0, 6), number, number, st.integers(1, size // 2)).map(
+        lambda drawn: field_of(size, *drawn)
+    )
 
 
 def field_of(size, form, one, other, step):
@@ -200,7 +202,9 @@ def first_change(low, high, zone):
     return high
 
 
-ZONES = sorted(name for name in available_timezones() if name.count("/") == 1 and not name.startswith(("Etc", "System")))
+ZONES = sorted(
+    name for name in available_timezones() if name.count("/") == 1 and not name.startswith(("Etc", "System"))
+)
 
 
 def near_change(name, which, around_ms):

@@ -137,8 +137,7 @@ ELSEWHERE = {
     ),
     "SC-11": (f"{RESUME}::test_a_task_that_stands_alone_neither_goes_on_with_the_conversation_nor_leaves_one",),
     "SC-25": (
-        f"{SCHEDULE_COMMANDS}"
-        "::test_status_says_when_the_schedules_were_looked_at_and_warns_when_a_host_no_longer_does",
+        f"{SCHEDULE_COMMANDS}::test_status_says_when_the_schedules_were_looked_at_and_warns_when_a_host_no_longer_does",
     ),
     "SE-01": (
         f"{RESUME}::test_a_stale_handle_recovers_in_one_retry_within_the_same_claim",

@@ -81,7 +81,9 @@ def rows():
         for node in nodes:
             path, name = node.split("::")
             assert name in _tests(ROOT / path), f"{node} is gone"
-            found.append(Row(one, _words(re.sub(r"^test_(?:[A-Z]{2}_\d\d_)*", "", name)), LEVELS[Path(path).name], node))
+            found.append(
+                Row(one, _words(re.sub(r"^test_(?:[A-Z]{2}_\d\d_)*", "", name)), LEVELS[Path(path).name], node)
+            )
     order = list(catalogue.TITLES)
     return sorted(found, key=lambda row: (order.index(row.id), row))
 

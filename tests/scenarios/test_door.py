@@ -51,7 +51,9 @@ class Door:
         self.state.close()
         self.open()
 
-    def comes(self, message_id, text="hello", *, session="main/a", account="bot", chat="room", sent_at_ms=None, **facts):
+    def comes(
+        self, message_id, text="hello", *, session="main/a", account="bot", chat="room", sent_at_ms=None, **facts
+    ):
         """A message of a channel."""
         sent = self.now_ms if sent_at_ms is None else sent_at_ms
         message = NewMessage(message_id="", content=json.dumps({"text": text}), sent_at_ms=sent)
@@ -75,7 +77,9 @@ class Door:
         """What its agent finds: which text, and whether that starts it."""
         path = FileSessions(self.folder).store(session).folder / "inbound.db"
         with closing(apsw.Connection(str(path), apsw.SQLITE_OPEN_READONLY)) as db:
-            rows = db.execute("SELECT json_extract(content, '$.text'), \"trigger\" FROM messages_in ORDER BY seq").fetchall()
+            rows = db.execute(
+                "SELECT json_extract(content, '$.text'), \"trigger\" FROM messages_in ORDER BY seq"
+            ).fetchall()
         return [(text, bool(starts)) for text, starts in rows]
 
 

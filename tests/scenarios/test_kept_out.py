@@ -44,7 +44,9 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize("name", LEADS_OUT)
-def test_SX_04_a_name_that_leads_out_of_the_tree_is_refused_at_the_door_from_the_store_and_at_the_start(data, name, capsys):
+def test_SX_04_a_name_that_leads_out_of_the_tree_is_refused_at_the_door_from_the_store_and_at_the_start(
+    data, name, capsys
+):
     sessions = FileSessions(data)
     with HostState(data) as state:
         door = Intake(
@@ -123,7 +125,9 @@ WANTED = {
 def test_SX_11_no_list_gives_an_agent_the_machine_its_keys_or_its_runtime(machine, host, code):
     wishes = (MountSetting(host=host, container="x"), MountSetting(host="~/projects/app", container="app"))
     settings = ContainerSettings(image="x", mounts=wishes, mount_allowlist=str(machine / "list/mounts.json"))
-    decider = mount_decider(ContainerConfig(settings=settings), machine / "data", {"HOME": str(machine / "home")}, lambda: 7)
+    decider = mount_decider(
+        ContainerConfig(settings=settings), machine / "data", {"HOME": str(machine / "home")}, lambda: 7
+    )
     refused, harmless = (one.action for one in decider.decide("main"))
     assert isinstance(refused, RejectMount) and refused.code == code
     assert isinstance(harmless, AllowMount)

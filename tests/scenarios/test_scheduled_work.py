@@ -363,7 +363,9 @@ def test_SC_19_a_long_job_or_a_broken_one_takes_nothing_from_the_others_of_the_s
     monkeypatch.setattr(scheduler, "look", breaks)
     table.until(at("2026-03-03T08:00:30"))
     assert [table.ran(name)[1:] for name in ("a", "c")] == [[at("2026-03-03T08:00:00")]] * 2
-    assert {(event.subject, event.kind) for event in table.told if isinstance(event, FaultSeen)} == {("schedule b", "broken")}
+    assert {(event.subject, event.kind) for event in table.told if isinstance(event, FaultSeen)} == {
+        ("schedule b", "broken")
+    }
     with table.ports.store.reading() as work:
         assert "schedule b: AssertionError" in work.schedules.last_look().trouble
     monkeypatch.undo()
@@ -447,7 +449,9 @@ def test_SC_11_a_run_stands_alone_unless_its_schedule_says_otherwise(new_table):
     for session in ("main/a", "main/b"):
         path = table.sessions.store(session).folder / "inbound.db"
         with closing(apsw.Connection(str(path), apsw.SQLITE_OPEN_READONLY)) as db:
-            [(modes[session],)] = db.execute("SELECT json_extract(content, '$.contextMode') FROM messages_in").fetchall()
+            [(modes[session],)] = db.execute(
+                "SELECT json_extract(content, '$.contextMode') FROM messages_in"
+            ).fetchall()
     assert modes == {"main/a": "isolated", "main/b": "group"}
 
 

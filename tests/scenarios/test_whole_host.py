@@ -21,13 +21,7 @@ from turnkeel.events import (
     Woke,
 )
 from turnkeel_adapters.sessions.container_outbound import ClaimLost, require_claim
-from turnkeel_core import (
-    KillNoProgress,
-    KillOverRunLimit,
-    KillStaleClaim,
-    StartPolicy,
-    StopIdle,
-)
+from turnkeel_core import KillNoProgress, KillOverRunLimit, KillStaleClaim, StartPolicy, StopIdle
 
 A, B = "main/a", "main/b"
 README = Path(__file__).parents[2] / "README.md"

@@ -20,14 +20,7 @@ from turnkeel.events import (
     Woke,
 )
 from turnkeel_adapters.state.database import StateFault
-from turnkeel_core import (
-    KillIgnoringDue,
-    KillNeverStarted,
-    KillNoProgress,
-    KillOverCeiling,
-    KillStaleClaim,
-    StopIdle,
-)
+from turnkeel_core import KillIgnoringDue, KillNeverStarted, KillNoProgress, KillOverCeiling, KillStaleClaim, StopIdle
 
 A = "main/a"
 

@@ -196,7 +196,9 @@ def test_no_time_before_the_start_follows():
     assert due("cron", "0 * * * *", None, 0, starts=5 * HOUR).following == NextRun(5 * HOUR)
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "1.5", "1h", "", " 60000", "٣", "1e3", str(366 * 24 * HOUR + 1), "9" * 30])
+@pytest.mark.parametrize(
+    "value", ["0", "-5", "1.5", "1h", "", " 60000", "٣", "1e3", str(366 * 24 * HOUR + 1), "9" * 30]
+)
 def test_what_is_no_interval_is_refused(value):
     answer = compute_next_run(ScheduleSnapshot(now_ms=T, kind="interval", value=value, anchor_at_ms=T))
     assert isinstance(answer, ScheduleRefused) and answer.what == "interval"

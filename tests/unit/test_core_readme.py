@@ -8,15 +8,7 @@ import pytest
 
 import turnkeel_core
 import turnkeel_core.sweep_records
-from turnkeel_core import (
-    Ack,
-    Claim,
-    NoContainer,
-    OpenMessage,
-    Recurring,
-    StuckSnapshot,
-    SweepSnapshot,
-)
+from turnkeel_core import Ack, Claim, NoContainer, OpenMessage, Recurring, StuckSnapshot, SweepSnapshot
 
 README = Path(__file__).parents[2] / "core" / "README.md"
 NOW = 1_776_686_400_000

@@ -99,12 +99,22 @@ def test_what_a_name_alone_gives_away_can_be_left_legible():
 
 
 ALIKE = [
-    ("none is cut short by one within it", ("the-secret", "the-secret-of", "the-secret-of-all"), "the-secret-of-all!", "[REDACTED]!"),
+    (
+        "none is cut short by one within it",
+        ("the-secret", "the-secret-of", "the-secret-of-all"),
+        "the-secret-of-all!",
+        "[REDACTED]!",
+    ),
     ("none is cut short by its end", ("the-secret-of-all", "secret-of-all"), "the-secret-of-all", "[REDACTED]"),
     ("none is cut short by its middle", ("the-secret-of-all", "secret-of"), "the-secret-of-all", "[REDACTED]"),
     ("the shorter where the longer is not", ("the-secret", "the-secret-of"), "the-secret-or", "[REDACTED]-or"),
     ("each of many that begin alike", tuple("a" * n for n in range(8, 60)), "b" + "a" * 59 + "b", "b[REDACTED]b"),
-    ("letters that mean something in a pattern", ("a.c|d(e)[f]*", "a.c|d(e)[f]+"), "a.c|d(e)[f]+ abc", "[REDACTED] abc"),
+    (
+        "letters that mean something in a pattern",
+        ("a.c|d(e)[f]*", "a.c|d(e)[f]+"),
+        "a.c|d(e)[f]+ abc",
+        "[REDACTED] abc",
+    ),
 ]
 
 

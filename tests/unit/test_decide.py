@@ -84,9 +84,7 @@ ASKED = {
     "decide_run": core.RunSnapshot(now_ms=NOW),
     "decide_output": core.OutputSnapshot(now_ms=NOW, text_bytes=2_000_000),
     "decide_mount": core.MountSnapshot(now_ms=NOW, group="main", host="/a"),
-    "plan_mounts": core.MountsSnapshot(
-        now_ms=NOW, mounts=(core.MountSnapshot(now_ms=NOW, group="main", host="/a"),)
-    ),
+    "plan_mounts": core.MountsSnapshot(now_ms=NOW, mounts=(core.MountSnapshot(now_ms=NOW, group="main", host="/a"),)),
     "plan_adoption": core.AdoptionSnapshot(
         now_ms=NOW, running=(core.RunningContainer(session="main/a", incarnation=1, container_id="c"),)
     ),
@@ -105,9 +103,7 @@ ASKED = {
         now_ms=NOW, identities=(core.KeptIdentity(identity="i", turn_id="t0", settled_at_ms=1),)
     ),
     "plan_legacy_import": core.LegacySnapshot(now_ms=NOW, entries=(core.LegacyEntry(file="a.json", fault="no JSON"),)),
-    "plan_row_retry": core.RowRetrySnapshot(
-        now_ms=NOW, row_id="r2", row=ROW, channel=core.ChannelFacts(channel="c")
-    ),
+    "plan_row_retry": core.RowRetrySnapshot(now_ms=NOW, row_id="r2", row=ROW, channel=core.ChannelFacts(channel="c")),
     "decide_lease": core.LeaseSnapshot(now_ms=NOW, asker="host"),
     "find_interrupted": core.InterruptedSnapshot(
         now_ms=NOW,

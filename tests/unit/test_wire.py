@@ -193,7 +193,12 @@ REFUSED = [
         StuckSnapshot,
         ["heartbeat_ms: unknown key; did you mean heartbeat_at_ms?"],
     ),
-    ("a key far from any", '{"max_running": 1, "zzz": 2}', StartPolicy, ["zzz: unknown key; known: max_running, max_running_per_group, tasks_ahead"]),
+    (
+        "a key far from any",
+        '{"max_running": 1, "zzz": 2}',
+        StartPolicy,
+        ["zzz: unknown key; known: max_running, max_running_per_group, tasks_ahead"],
+    ),
     (
         "another class where one is known",
         '{"type": "Claim", "now_ms": 1}',

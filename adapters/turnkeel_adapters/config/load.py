@@ -120,7 +120,9 @@ def _with_usual(resume: ResumePolicy) -> ResumePolicy:
 
 def _raw_problems(config: HostConfig, channels: Channels) -> tuple[str, ...]:
     known = {*BUILT_IN, *(name for name, _ in channels)}
-    return tuple(f"redact.raw_channels: no channel {name!r:.80}" for name in config.redact.raw_channels if name not in known)
+    return tuple(
+        f"redact.raw_channels: no channel {name!r:.80}" for name in config.redact.raw_channels if name not in known
+    )
 
 
 def _meaning_problems(table: Table) -> tuple[str, ...]:

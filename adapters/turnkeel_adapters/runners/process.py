@@ -260,8 +260,6 @@ def _age_ms(started: int) -> int:
     return max(0, int(uptime_ms - started * 1000 / os.sysconf("SC_CLK_TCK")))
 
 
-
-
 def _foreign(handle: Handle) -> str:
     """A configuration that was changed while it ran must not let a second one start beside it."""
     return f"it was started by {handle.runtime}, not as a process: stop it by the configuration that it had"

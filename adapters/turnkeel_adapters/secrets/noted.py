@@ -46,7 +46,8 @@ def read_note(data_dir: Path) -> Note:
     table = cast("dict[str, object]", found)
     pairs = [_texts(pair) for pair in _items(table.get("places"))]
     return Note(
-        places=tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2), public_names=_texts(table.get("public_names"))
+        places=tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
+        public_names=_texts(table.get("public_names")),
     )
 
 

@@ -11,7 +11,6 @@ from attrs import field, frozen
 
 from turnkeel_adapters.sessions.connect import reading
 
-
 CONTEXT_MODE: Final = "contextMode"
 """In the content of a task: `isolated` runs outside of the session's conversation, anything else (or none) in it."""
 
@@ -33,7 +32,6 @@ class InboundRow:
     kind: str
     content: str
     routing: Routing = field(factory=Routing)
-
 
     @property
     def stands_alone(self) -> bool:

@@ -6,8 +6,8 @@ from turnkeel.agent.message import Message
 from turnkeel.agent.resuming import kept_resume
 from turnkeel_adapters.sessions.container_attachments import OutputRefused
 from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
-from turnkeel_adapters.sessions.providers import BadHandle
 from turnkeel_adapters.sessions.container_side import ClaimLost, Routing
+from turnkeel_adapters.sessions.providers import BadHandle
 
 __all__ = [
     "Agent",

@@ -10,7 +10,6 @@ from turnkeel.cli.reading import Reading, patiently
 from turnkeel.cli.schedules_health import SchedulesHealth, schedule_troubles, schedules_health_of
 from turnkeel_adapters.lifecycle.trouble import ChannelTrouble, channels_in_trouble
 
-
 _LEAST: Final = 1_048_576
 
 

@@ -123,7 +123,9 @@ def _lines(one: Schedule, now_ms: int) -> tuple[str, ...]:
     following = "" if one.next_at_ms is None else f", next {render_when(one.next_at_ms, now_ms)}"
     return (
         flat(f"{one.series}: {_rule(one)}, in {one.session}; {state}{following}"),
-        flat(f"missed runs: {late.runs}{more}; overlap: {one.overlap}; context: {one.context}; answers go to {one.channel} {one.chat}"),
+        flat(
+            f"missed runs: {late.runs}{more}; overlap: {one.overlap}; context: {one.context}; answers go to {one.channel} {one.chat}"
+        ),
         safe(f"says: {one.prompt}"),
     )
 

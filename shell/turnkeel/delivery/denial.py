@@ -47,7 +47,9 @@ class Dropped:
     """Nothing is stored, as the allowlist wants it: acknowledge, so that it does not come again."""
 
 
-def decide_admission(asked: AcceptSnapshot, incoming: Incoming, senders: SenderPolicy, policy: TurnPolicy) -> SenderDecision:
+def decide_admission(
+    asked: AcceptSnapshot, incoming: Incoming, senders: SenderPolicy, policy: TurnPolicy
+) -> SenderDecision:
     """Whether a message at the door may start an agent: its sender, unless the message itself never does.
 
     What an agent wrote answers nobody, or two of them would talk for ever; and what was written too long ago is no

@@ -17,9 +17,7 @@ from turnkeel_core.lifecycle_states import Replay
 class Accept(Protocol):
     """Stores a message; what it answers is durable. Raises AdapterError if nothing could be stored. `Intake.accept`."""
 
-    def __call__(
-        self, session: str, incoming: Incoming, identity: MessageIdentity, /, *, replay: Replay
-    ) -> Answer: ...
+    def __call__(self, session: str, incoming: Incoming, identity: MessageIdentity, /, *, replay: Replay) -> Answer: ...
 
 
 @frozen(kw_only=True)

@@ -18,9 +18,7 @@ while True:
     number += 1
     key = f"{os.getpid()}-{number}"
     try:
-        answer = accept(
-            Path(data), session, f"told {key}", key=key, channel=channel, chat=session, config=Path(config)
-        )
+        answer = accept(Path(data), session, f"told {key}", key=key, channel=channel, chat=session, config=Path(config))
     except AdapterError:
         time.sleep(0.05)  # refused: nothing was promised
         continue

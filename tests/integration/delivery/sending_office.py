@@ -162,7 +162,18 @@ class Office:
             answer = accept_turn(work.accept(asked))
             assert work.apply([answer], now_ms, {turn_id: payload or dumps(incoming)}) == ()
 
-    def queue(self, row_id, *texts, turn_id=None, kind="final", channel="chat", lane=None, payload=None, owner="x", source=None):
+    def queue(
+        self,
+        row_id,
+        *texts,
+        turn_id=None,
+        kind="final",
+        channel="chat",
+        lane=None,
+        payload=None,
+        owner="x",
+        source=None,
+    ):
         """A reply comes into the outbox, in as many parts as there are texts; of a turn, if one is given."""
         texts, lane, now_ms = texts or (f"text of {row_id}",), lane or f"lane of {row_id}", self.clock.wall_ms
         with self.store.inner.transaction() as work:

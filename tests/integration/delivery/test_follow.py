@@ -28,14 +28,7 @@ from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.executor import InlineExecutor
 from turnkeel_adapters.timestamps import iso_utc
 from turnkeel_adapters.wire import loads
-from turnkeel_core import (
-    DeliverRow,
-    MessageIdentity,
-    OutboxPolicy,
-    SettlePolicy,
-    TurnPolicy,
-    finalize_turn_from_outbox,
-)
+from turnkeel_core import DeliverRow, MessageIdentity, OutboxPolicy, SettlePolicy, TurnPolicy, finalize_turn_from_outbox
 from turnkeel_core.turn_identity import encode_parts
 
 S = "main/a"
@@ -82,7 +75,9 @@ class Desk:
     def accept(self, text="hello", key=None, session=S, replay="allowed", **more):
         message = NewMessage(message_id="", content=json.dumps({"text": text}), sent_at_ms=self.now_ms, **more)
         asked = Incoming(message=message, channel="chat", account="acc", chat="room", thread="t")
-        return self.intake.accept(session, asked, MessageIdentity(channel="chat", chat="room", message_id=key), replay=replay)
+        return self.intake.accept(
+            session, asked, MessageIdentity(channel="chat", chat="room", message_id=key), replay=replay
+        )
 
     def look(self, session=S):
         reading = self.sessions.store(session).read(self.now_ms)

@@ -99,6 +99,8 @@ def test_hosts_killed_while_they_accept_run_and_deliver_lose_nothing_and_answer_
             kinds[kind] += 1
     held = finish(trial)
     found = findings.read_back(trial)
-    print(f"{rounds} rounds in {time.monotonic() - begun:.0f} s: {dict(kinds)}; held for a person {held}; {found.figures}")
+    print(
+        f"{rounds} rounds in {time.monotonic() - begun:.0f} s: {dict(kinds)}; held for a person {held}; {found.figures}"
+    )
     print(*found.wrong, sep="\n")
     assert not found.wrong, f"{len(found.wrong)} are wrong: {found.wrong[:5]}"

@@ -7,7 +7,9 @@ from turnkeel_core import LocalFault, Transient, Uncertain
 SECOND, MINUTE, DAY = 1_000, 60_000, 86_400_000
 
 
-@pytest.mark.parametrize("step", [Transient("busy"), Uncertain("no answer"), LocalFault("no token")], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "step", [Transient("busy"), Uncertain("no answer"), LocalFault("no token")], ids=lambda s: type(s).__name__
+)
 def test_a_clock_set_back_by_a_day_holds_no_reply_and_none_behind_it(office, step):
     office.chat.script(step)
     office.queue("r1", lane="one")

@@ -11,6 +11,7 @@ from turnkeel_adapters.config.records import AgentConfig
 
 PROGRAM = str(Path(__file__).parents[1] / "remembering.py")
 
+
 def remembering(quick, store):
     """A host whose agent keeps conversations in `store`, and asks for its handle in the command."""
     store.mkdir(exist_ok=True)

@@ -345,14 +345,22 @@ def test_old_occurrences_are_forgotten_and_open_ones_kept(desk):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**32), st.sampled_from(["skip", "latest", "all", "within"]), st.sampled_from(["skip", "queue", "replace"]))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["skip", "latest", "all", "within"]),
+    st.sampled_from(["skip", "queue", "replace"]),
+)
 def test_no_nominal_time_runs_twice_and_each_has_its_row(seed, runs, overlap):
     life(seed, CatchUp(runs=runs, window_ms=5_000 if runs == "within" else None), overlap, 60)
 
 
 @pytest.mark.long
 @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**32), st.sampled_from(["skip", "latest", "all", "within"]), st.sampled_from(["skip", "queue", "replace"]))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["skip", "latest", "all", "within"]),
+    st.sampled_from(["skip", "queue", "replace"]),
+)
 def test_the_same_in_very_many_lives(seed, runs, overlap):
     life(seed, CatchUp(runs=runs, window_ms=5_000 if runs == "within" else None), overlap, 200)
 
@@ -454,7 +462,15 @@ def test_secrets_stay_out_of_reasons(tmp_path):
     with store.transaction() as work:
         work.schedules.insert(schedule(status="parked", reason="hush"))
         work.schedules.note(
-            Occurrence(series="s", nominal_at_ms=1, outcome="failed", noted_at_ms=1, ended_at_ms=1, until_at_ms=1, reason="a hush")
+            Occurrence(
+                series="s",
+                nominal_at_ms=1,
+                outcome="failed",
+                noted_at_ms=1,
+                ended_at_ms=1,
+                until_at_ms=1,
+                reason="a hush",
+            )
         )
         assert work.schedules.get("s").reason == "***"
         assert work.schedules.latest("s", None, 1)[0].reason == "a ***"

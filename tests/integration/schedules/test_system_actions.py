@@ -44,7 +44,9 @@ def test_a_task_is_stored_as_it_was_asked_for(mail):
     [row] = rows(mail)
     assert row[:5] == ("t1", "task", "pending", "2026-11-20T09:00:00.000Z", "0 9 * * 1-5")
     assert json.loads(row[5]) == {"prompt": "water them", "script": None}
-    assert rows(mail, "SELECT platform_id, channel_type, thread_id, series_id FROM messages_in") == [("p", "web", "th", "t1")]
+    assert rows(mail, "SELECT platform_id, channel_type, thread_id, series_id FROM messages_in") == [
+        ("p", "web", "th", "t1")
+    ]
     assert marks(mail) == [("out-1", "delivered")]
 
 
@@ -64,7 +66,12 @@ def test_tasks_are_paused_resumed_updated_and_cancelled(mail):
         assert ask(mail, {"action": action, "taskId": "t1"}, f"a{number}") is None
         states.append(rows(mail)[0][2])
         if action == "resume_task":
-            changes = {"prompt": "feed them", "recurrence": "@daily", "processAfter": "2026-12-01 08:00:00", "script": 7}
+            changes = {
+                "prompt": "feed them",
+                "recurrence": "@daily",
+                "processAfter": "2026-12-01 08:00:00",
+                "script": 7,
+            }
             assert ask(mail, {"action": "update_task", "taskId": "t1", **changes}, "u") is None
             assert rows(mail)[0][3:5] == ("2026-12-01T08:00:00.000Z", "@daily")
             assert json.loads(rows(mail)[0][5]) == {"prompt": "feed them", "script": None}
@@ -111,7 +118,9 @@ def test_an_id_that_is_in_use_is_refused_and_its_row_kept(mail):
     assert json.loads(rows(mail)[0][5])["prompt"] == "water them"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '"x"', "{}", '{"action": "register_agent"}', '{"action": ["x"]}', "[" * 99_999])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '"x"', "{}", '{"action": "register_agent"}', '{"action": ["x"]}', "[" * 99_999]
+)
 def test_what_is_none_of_the_five_is_left_alone(mail, content):
     assert ask(mail, content) is None
     assert (rows(mail), marks(mail)) == ([], [])

@@ -62,9 +62,7 @@ def run() -> None:
 class _Watch:
     """One agent from its start to the end of the last process it left."""
 
-    def __init__(
-        self, log: RotatingLog, redactor: LogRedactor | None, door: Door | None, orphan_limit_ms: int
-    ) -> None:
+    def __init__(self, log: RotatingLog, redactor: LogRedactor | None, door: Door | None, orphan_limit_ms: int) -> None:
         self._log = log
         self._redactor = redactor
         self._door = door
