@@ -4,23 +4,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
-from turnkeel_core import (
-    Claim,
-    GiveUp,
-    KillIgnoringDue,
-    KillNeverStarted,
-    KillNoProgress,
-    KillOverCeiling,
-    KillOverRunLimit,
-    KillStaleClaim,
-    LeaveAlone,
-    RetryAt,
-    RetrySnapshot,
-    StopIdle,
-    StuckSnapshot,
-    decide_retry,
-    decide_stuck_action,
-)
+from turnkeel_core import Claim, GiveUp, LeaveAlone, RetryAt, RetrySnapshot, StopIdle, StuckSnapshot
+from turnkeel_core import KillIgnoringDue, KillNeverStarted, KillNoProgress
+from turnkeel_core import KillOverCeiling, KillOverRunLimit, KillStaleClaim
+from turnkeel_core import decide_retry, decide_stuck_action
 
 TABLES = """
     CREATE TABLE job (id TEXT PRIMARY KEY, status TEXT DEFAULT 'pending', tries INTEGER DEFAULT 0, due_at_ms INTEGER,
