@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from turnkeel.cli.app import run_command_line
-from turnkeel.delivery.intake import Accepted, Intake
+from turnkeel.delivery.intake import Accepted, Duplicate, Intake
 from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel_adapters.lifecycle import listing, trouble
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
@@ -116,7 +116,7 @@ class World:
         with self.state() as state, StateLifecycle(state.database).transaction() as work:
             yield work
 
-    def accept(self, turn_id, session="g/asks", text="what is up?", *, message="p-1", channel="mail"):
+    def accept(self, turn_id, session="g/asks", text="what is up?", *, message="p-1", channel="mail", again=None):
         with self.state() as state:
             intake = Intake(
                 store=StateLifecycle(state.database),
@@ -128,8 +128,8 @@ class World:
             )
             content = json.dumps({"text": text})
             incoming = Incoming(message=NewMessage(message_id=turn_id, content=content), channel=channel, chat="here")
-            identity = MessageIdentity(channel=channel, chat="here", message_id=f"{message}-{turn_id}")
-            assert isinstance(intake.accept(session, incoming, identity), Accepted)
+            identity = MessageIdentity(channel=channel, chat="here", message_id=f"{message}-{again or turn_id}")
+            assert isinstance(intake.accept(session, incoming, identity), Duplicate if again else Accepted)
 
     def reply(
         self, row_id, turn_id=None, *, session="g/asks", parts=("hello",), channel="mail", source=None, ordinal=1
@@ -500,6 +500,16 @@ def test_trace_names_attempts_containers_and_dead_letters(told, read):
     assert "container 1 ended by itself, signal 9" in words
     assert "attempt 1 charged to container 1: silent" in words
     assert "kept as a dead letter, now dead: silent" in words
+
+
+def test_DD_03_a_message_delivered_again_and_again_is_counted_and_told_by_its_turn(world, read, run):
+    world.accept("t1")
+    assert "again" not in {what for what, _ in lives(read("trace", "t1"))}
+    for number in range(3):
+        world.accept(f"other-{number}", again="t1")
+    assert [turn["turn_id"] for turn in read("turns")["turns"]] == ["t1"]
+    assert ("again", "delivered by its channel 3 times more, the last time: no new turn") in lives(read("trace", "t1"))
+    assert "3 times more" in run("trace", "t1")
 
 
 def test_a_reply_that_came_after_the_end_of_its_turn_belongs_to_its_life(told, read):

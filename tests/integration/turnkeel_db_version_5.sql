@@ -125,7 +125,10 @@ CREATE TABLE turn (
 CREATE TABLE identity (
         identity TEXT PRIMARY KEY,
         turn_id TEXT NOT NULL,
-        settled_at_ms INTEGER
+        settled_at_ms INTEGER,
+        again INTEGER NOT NULL DEFAULT 0 CHECK (again >= 0),
+        again_at_ms INTEGER,
+        CHECK ((again = 0) = (again_at_ms IS NULL))
     ) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
         row_id TEXT PRIMARY KEY,
@@ -232,5 +235,5 @@ INSERT INTO charge VALUES ('main/a', 1, 'm1', 1, NULL, 'crashed', 'noted', 2000)
 INSERT INTO pause VALUES ('main/a', 'maintenance', 3000);
 INSERT INTO turn (turn_id, session, accepted_at_ms, status, identity, attempts_started, token, replay, in_session, commands_abort, payload_ok, completed_at_ms, reason, payload)
     VALUES ('t1', 'main/a', 1000, 'delivered', 'k1', 1, 1, 'allowed', 1, 0, 1, 2000, 'sent', '{}'), ('t2', 'main/a', 3000, 'accepted', 'k2', 0, 0, 'allowed', 1, 0, 1, NULL, NULL, '{}');
-INSERT INTO identity VALUES ('k1', 't1', 2000), ('k2', 't2', NULL);
+INSERT INTO identity VALUES ('k1', 't1', 2000, 0, NULL), ('k2', 't2', NULL, 0, NULL);
 PRAGMA user_version = 5;

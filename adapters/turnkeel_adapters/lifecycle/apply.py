@@ -127,7 +127,11 @@ def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> R
                 tables.sources.take(action.source, action.session, action.reason, now.at_ms)
         case PruneRow() | PruneTurn() | ForgetIdentity():
             return _prune(tables, action)
-        case ReturnExisting() | RefuseTurn() | RefuseClaim() | StopRun() | TooLate() | WriteInbound():
+        case ReturnExisting(turn_id):
+            known = tables.turns.get(turn_id)
+            if known is not None and known.identity is not None:
+                tables.identities.came_again(known.identity, now.at_ms)
+        case RefuseTurn() | RefuseClaim() | StopRun() | TooLate() | WriteInbound():
             pass
         case WithdrawInbound() | AskChannel() | HoldForPerson():
             pass

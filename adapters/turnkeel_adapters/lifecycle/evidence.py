@@ -4,7 +4,7 @@ from typing import Final, cast
 
 import apsw
 
-from turnkeel_adapters.lifecycle.tables import Outcome
+from turnkeel_adapters.lifecycle.tables import CameAgain, Outcome
 from turnkeel_core import KeptIdentity, Receipt
 
 SQL: Final[dict[str, str]] = {
@@ -13,6 +13,8 @@ SQL: Final[dict[str, str]] = {
     "identity": "SELECT identity, turn_id, coalesce(settled_at_ms, (SELECT completed_at_ms FROM turn"
     " WHERE turn.turn_id = identity.turn_id)) FROM identity WHERE identity = ?",
     "keep": "INSERT INTO identity (identity, turn_id, settled_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    "came_again": "UPDATE identity SET again = again + 1, again_at_ms = ? WHERE identity = ?",
+    "again": "SELECT again, again_at_ms FROM identity WHERE identity = ? AND again > 0",
     "settle": "UPDATE identity SET settled_at_ms = ? WHERE identity = ?",
     "forget": "DELETE FROM identity WHERE identity = ?",
     "settled_before": "SELECT identity, turn_id, settled_at_ms FROM identity WHERE settled_at_ms IS NOT NULL AND"
@@ -59,6 +61,15 @@ class Identities:
         """False if it is known already."""
         self._db.execute(SQL["keep"], (identity, turn_id, settled_at_ms)).fetchall()
         return self._db.changes() == 1
+
+    def came_again(self, identity: str, at_ms: int) -> None:
+        """Its message was delivered once more."""
+        self._db.execute(SQL["came_again"], (at_ms, identity)).fetchall()
+
+    def again(self, identity: str) -> CameAgain | None:
+        """How often that happened, None if never."""
+        found = cast("list[tuple[int, int]]", self._db.execute(SQL["again"], (identity,)).fetchall())
+        return CameAgain(*found[0]) if found else None
 
     def settle(self, identity: str, at_ms: int) -> None:
         """Its turn goes; it ended then."""

@@ -27,7 +27,7 @@ class MemoryTables:
     def dictionaries(self) -> tuple[dict[str, object], ...]:
         """Everything that is stored, for a copy to come back to."""
         held = (self.turns.by_id, self.turns.payloads, self.turns.notes, self.outbox.by_id, self.outbox.payloads)
-        more = (self.receipts.by_row, self.identities.by_key, self.sources.outcomes)
+        more = (self.receipts.by_row, self.identities.by_key, self.identities.repeats, self.sources.outcomes)
         last = (self.life.lines, self.dead.records)
         return (*held, *more, *last)  # type: ignore[return-value]  # each is copied and put back whole, never mixed
 

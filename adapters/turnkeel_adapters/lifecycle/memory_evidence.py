@@ -5,7 +5,7 @@ from typing import Literal
 
 from attrs import evolve
 
-from turnkeel_adapters.lifecycle.tables import LifeLine, Outcome
+from turnkeel_adapters.lifecycle.tables import CameAgain, LifeLine, Outcome
 from turnkeel_adapters.state.dead import DeadRecord
 from turnkeel_core import KeptIdentity, OutboxRow, Receipt, Turn
 
@@ -27,6 +27,7 @@ class Receipts:
 class Identities:
     def __init__(self, turns: dict[str, Turn]) -> None:
         self.by_key: dict[str, KeptIdentity] = {}
+        self.repeats: dict[str, CameAgain] = {}
         self._turns = turns
 
     def get(self, identity: str) -> KeptIdentity | None:
@@ -40,10 +41,18 @@ class Identities:
         kept = KeptIdentity(identity=identity, turn_id=turn_id, settled_at_ms=settled_at_ms)
         return self.by_key.setdefault(identity, kept) is kept
 
+    def came_again(self, identity: str, at_ms: int) -> None:
+        known = self.repeats.get(identity)
+        self.repeats[identity] = CameAgain(1 if known is None else known.times + 1, at_ms)
+
+    def again(self, identity: str) -> CameAgain | None:
+        return self.repeats.get(identity)
+
     def settle(self, identity: str, at_ms: int) -> None:
         self.by_key[identity] = evolve(self.by_key[identity], settled_at_ms=at_ms)
 
     def forget(self, identity: str) -> bool:
+        self.repeats.pop(identity, None)
         return self.by_key.pop(identity, None) is not None
 
     def settled_before(self, at_ms: int, limit: int) -> tuple[KeptIdentity, ...]:

@@ -43,6 +43,14 @@ class LifeLine:
     because: str
 
 
+@frozen
+class CameAgain:
+    """A known message was delivered again, so many times, the last time then."""
+
+    times: int
+    last_at_ms: int
+
+
 class TurnTable(Protocol):
     """The turns. Lists are in the order of acceptance or, of ended turns, of their end."""
 
@@ -90,6 +98,8 @@ class IdentityTable(Protocol):
 
     def get(self, identity: str) -> KeptIdentity | None: ...
     def keep(self, identity: str, turn_id: str, settled_at_ms: int | None) -> bool: ...
+    def came_again(self, identity: str, at_ms: int) -> None: ...
+    def again(self, identity: str) -> CameAgain | None: ...
     def settle(self, identity: str, at_ms: int) -> None: ...
     def forget(self, identity: str) -> bool: ...
     def settled_before(self, at_ms: int, limit: int) -> tuple[KeptIdentity, ...]: ...

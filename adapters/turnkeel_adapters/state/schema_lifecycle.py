@@ -47,7 +47,10 @@ LIFECYCLE: Final = """
     CREATE TABLE identity (
         identity TEXT PRIMARY KEY,
         turn_id TEXT NOT NULL,
-        settled_at_ms INTEGER
+        settled_at_ms INTEGER,
+        again INTEGER NOT NULL DEFAULT 0 CHECK (again >= 0),
+        again_at_ms INTEGER,
+        CHECK ((again = 0) = (again_at_ms IS NULL))
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX identity_settled ON identity (settled_at_ms) WHERE settled_at_ms IS NOT NULL;
 

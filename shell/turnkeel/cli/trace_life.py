@@ -60,6 +60,7 @@ def life_of_turn(listing: Listing, reading: Reading, summary: TurnSummary, now_m
         *([] if claimed_at_ms is None else [Moment(at_ms=claimed_at_ms, what="claim", words="held by its container")]),
         *_of_store(lines, rows),
         *_of_host(reading, turn, now_ms),
+        *_again(listing, turn),
     ]
     return Life(
         title=f"turn {turn.turn_id} of {turn.session}",
@@ -70,6 +71,14 @@ def life_of_turn(listing: Listing, reading: Reading, summary: TurnSummary, now_m
         identity=turn.identity,
         texts=_texts(listing, rows),
     )
+
+
+def _again(listing: Listing, turn: Turn) -> list[Moment]:
+    found = None if turn.identity is None else listing.tables.identities.again(turn.identity)
+    if found is None:
+        return []
+    times = "once more" if found.times == 1 else f"{found.times} times more, the last time"
+    return [Moment(at_ms=found.last_at_ms, what="again", words=f"delivered by its channel {times}: no new turn")]
 
 
 def life_of_row(listing: Listing, summary: RowSummary) -> Life:
