@@ -65,6 +65,15 @@ from turnkeel_core.lifecycle_prune import (
     plan_prune,
 )
 from turnkeel_core.limits import RunAction, RunLater, RunNow, RunSnapshot, decide_run, explain_run
+from turnkeel_core.login import (
+    LoginAction,
+    LoginNotRefused,
+    LoginPolicy,
+    LoginRefused,
+    LoginSnapshot,
+    decide_login,
+    explain_login,
+)
 from turnkeel_core.mount_names import find_blocked, fold_name
 from turnkeel_core.mount_policy import MountPolicy
 from turnkeel_core.mount_records import (
@@ -408,6 +417,11 @@ __all__ = [
     "LegacySnapshot",
     "LimitPolicy",
     "LocalFault",
+    "LoginAction",
+    "LoginNotRefused",
+    "LoginPolicy",
+    "LoginRefused",
+    "LoginSnapshot",
     "LookAgain",
     "MarkDispatched",
     "MarkUnknown",
@@ -570,6 +584,7 @@ __all__ = [
     "claim_turn",
     "decide_grace",
     "decide_lease",
+    "decide_login",
     "decide_mount",
     "decide_output",
     "decide_retry",
@@ -592,6 +607,7 @@ __all__ = [
     "explain_interrupted",
     "explain_lease",
     "explain_legacy_import",
+    "explain_login",
     "explain_mount",
     "explain_mounts",
     "explain_occurrences",

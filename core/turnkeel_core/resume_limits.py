@@ -71,8 +71,10 @@ class _Group:
         return self.finished + self.before * self.last
 
 
-def pattern_problem(pattern: str) -> str | None:
-    """Say what is wrong with a pattern, None if nothing is."""
+def pattern_problem(
+    pattern: str, passing: tuple[str, ...] = PASSING_ERRORS, taken_for: str = "a lost conversation"
+) -> str | None:
+    """Say what is wrong with a pattern, None if nothing is; one that finds a `passing` error is too wide."""
     if len(pattern) > _MOST_CHARS:
         return f"is too long: write at most {_MOST_CHARS} characters"
     if any(_is_doubtful(part) for part in _PART.finditer(pattern)):
@@ -85,8 +87,8 @@ def pattern_problem(pattern: str) -> str | None:
         return problem
     if compiled.search(""):
         return "matches an empty text, and so every error"
-    wide = next((error for error in PASSING_ERRORS if compiled.search(error)), None)
-    return None if wide is None else f"is too wide: it would take {wide!r} for a lost conversation"
+    wide = next((error for error in passing if compiled.search(error)), None)
+    return None if wide is None else f"is too wide: it would take {wide!r} for {taken_for}"
 
 
 def _is_doubtful(part: re.Match[str]) -> bool:

@@ -72,7 +72,10 @@ def _step(rule: str, taken: set[str], actions: set[str], because: str, *facts: F
 
 def _claims(container: StuckSnapshot | NoContainer) -> tuple[Fact, ...]:
     claims = container.claims if isinstance(container, StuckSnapshot) else container.orphans
-    return (Fact("claims", len(claims)), Fact("of", "running" if isinstance(container, StuckSnapshot) else "dead"))
+    of = "running" if isinstance(container, StuckSnapshot) else "dead"
+    if isinstance(container, NoContainer) and container.login_refused:
+        of = "dead, its login refused"
+    return (Fact("claims", len(claims)), Fact("of", of))
 
 
 def _state(seen: SweepSnapshot) -> str:

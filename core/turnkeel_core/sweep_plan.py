@@ -85,11 +85,12 @@ def _container(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[SweepAction, .
 
 def _recover_and_wake(seen: SweepSnapshot, gone: NoContainer, policy: SweepPolicy) -> tuple[SweepAction, ...]:
     reason = "container gone"
-    charges = charge(seen, gone.orphans, policy, reason, delayed=False)
+    blamed = () if gone.login_refused else gone.orphans
+    charges = charge(seen, blamed, policy, reason, delayed=False)
     failed = {action.message_id for action in charges if isinstance(action, FailMessage)}
     due = tuple(m.message_id for m in due_messages(seen, policy) if m.message_id not in failed)
     if not due:
-        return (*charge(seen, gone.orphans, policy, reason, delayed=True), *release(seen, gone.orphans))
+        return (*charge(seen, blamed, policy, reason, delayed=True), *release(seen, gone.orphans))
     recovery = (*charges, *release(seen, gone.orphans))
     if gone.blocked is not None:
         return (*recovery, HoldWake(gone.blocked, None, due))
@@ -99,7 +100,7 @@ def _recover_and_wake(seen: SweepSnapshot, gone: NoContainer, policy: SweepPolic
     run = decide_run(runs_of(seen), policy.limit)
     if isinstance(run, RunLater):
         return (*recovery, HoldWake("rate", run.at_ms, due))
-    return (*recovery, Wake(seen.incarnation + 1, due, delay(seen, gone.orphans, policy)))
+    return (*recovery, Wake(seen.incarnation + 1, due, delay(seen, blamed, policy)))
 
 
 def _mend(seen: SweepSnapshot, policy: SweepPolicy) -> tuple[DelayRetry, ...]:

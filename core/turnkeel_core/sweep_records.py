@@ -15,11 +15,13 @@ class NoContainer:
     """Nothing runs, and that is verified: the claims left behind belong to a dead incarnation.
 
     `deaths` are the latest deaths, oldest first (`decide_spawn`). `blocked` says why no start is allowed now.
+    `login_refused`: the dead one ended because nobody was logged in; what it held costs no attempt.
     """
 
     orphans: tuple[Claim, ...] = ()
     deaths: tuple[Death, ...] = ()
     blocked: Blocked | None = None
+    login_refused: bool = False
 
 
 @frozen

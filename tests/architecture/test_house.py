@@ -44,9 +44,17 @@ ALLOWED = {
     "turnkeel": OUTSIDE_HOST,
     "turnkeel.events": BELOW_SHELL,
     "turnkeel.followed": BELOW_SHELL,
+    "turnkeel.login": BELOW_SHELL,
     "turnkeel.starts": BELOW_SHELL,
     "turnkeel.ingress": (*BELOW_SHELL, "starlette.*", "uvicorn.*", *INGRESS_USES, "turnkeel.ingress.*"),
-    "turnkeel.host": (*BELOW_SHELL, "turnkeel.events", "turnkeel.followed", "turnkeel.starts", "turnkeel.host.*"),
+    "turnkeel.host": (
+        *BELOW_SHELL,
+        "turnkeel.events",
+        "turnkeel.followed",
+        "turnkeel.login",
+        "turnkeel.starts",
+        "turnkeel.host.*",
+    ),
     "turnkeel.agent": (*BELOW_SHELL, "turnkeel", "turnkeel.agent.*"),
 }
 """Per folder or module, the nearest entry counts. `turnkeel` alone is the version."""

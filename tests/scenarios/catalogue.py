@@ -107,7 +107,6 @@ TITLES = {
 NOT_HERE = {
     "MH-09": "configuration is read once, at start, and `check` shows it; nothing is reloaded while the host runs",
     "MH-19": "no channel listens here: messages are brought to the ingress, and who brings one is told what became of it",
-    "SE-06": "errors of a login are charged like others; an agent that knows of one can declare a wait (FK-15)",
     "SX-06": "there are no approvals here: an agent asks for what it needs in its own conversation",
     "LO-19": "a turn is told of once, when it has failed; its retries wait longer each time; a declared wait is FK-05",
 }
@@ -119,6 +118,7 @@ OCI = "tests/unit/test_oci_runtime.py"
 
 RESUME = "tests/integration/test_agent_resume.py"
 RESUME_HOST = "tests/integration/host/test_resume.py"
+LOGIN = "tests/integration/host/test_login.py"
 SENDER = "tests/integration/delivery/test_sender.py"
 FOLLOW = "tests/integration/delivery/test_follow.py"
 SCHEDULE_KILLS = "tests/integration/schedules/test_kills.py"
@@ -148,6 +148,7 @@ ELSEWHERE = {
         f"{RESUME}::test_handles_survive_a_kill_of_the_agent_at_work",
         f"{RESUME}::test_a_second_failure_is_an_ordinary_one_and_says_what_was_lost",
     ),
+    "SE-06": (f"{LOGIN}::test_SE_06_an_expired_login_pauses_its_session_tells_it_once_and_burns_no_retry",),
     "SE-07": (
         f"{SENDER}::test_R6_a_tool_row_is_never_sent_after_a_restart",
         f"{SENDER}::test_R6_a_tool_row_under_way_at_a_kill_is_not_sent_again",

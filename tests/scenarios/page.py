@@ -23,6 +23,7 @@ LEVELS = {
     "test_redaction.py": "real process",
     "test_kills.py": "whole host, real processes, killed",
     "test_resume.py": "whole host, real processes",
+    "test_login.py": "whole host, real processes",
     "test_sender.py": "the host's sender in virtual time",
     "test_follow.py": "the host's follower, on its store",
     "test_cli_schedules.py": "command line",

@@ -117,6 +117,7 @@ ASKED = {
         runs=core.DueRuns(due_at_ms=(NOW,), following=core.NoMoreRuns()),
     ),
     "decide_sender": core.SenderSnapshot(now_ms=NOW, chat="c", sender="ann"),
+    "decide_login": core.LoginSnapshot(now_ms=NOW, error="invalid x-api-key"),
     "should_clear_resume": core.ResumeSnapshot(now_ms=NOW, error="session expired", session="s", anchor="a"),
     "decide_trigger": core.TriggerSnapshot(now_ms=NOW, chat="c", trigger="@Andy"),
 }

@@ -56,6 +56,14 @@ st.register_type_strategy(
         error_chars=st.integers(1, 8_192),
     ),
 )
+st.register_type_strategy(
+    turnkeel_core.LoginPolicy,
+    st.builds(
+        turnkeel_core.LoginPolicy,
+        patterns=st.lists(st.sampled_from(("^pass is over$", "no such key: .*")), max_size=2).map(tuple),
+        error_chars=st.integers(1, 8_192),
+    ),
+)
 _COUNT = st.integers(1, 9)
 st.register_type_strategy(
     turnkeel_core.CatchUp,

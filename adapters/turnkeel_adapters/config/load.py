@@ -18,7 +18,7 @@ from turnkeel_adapters.runners.errors import EnvironmentRefused
 from turnkeel_adapters.sessions.providers import BadHandle, provider_key
 from turnkeel_adapters.wire.faults import Refused, describe, shape
 from turnkeel_adapters.wire.strict import strict_converter
-from turnkeel_core import ResumePolicy
+from turnkeel_core import LoginPolicy, ResumePolicy
 
 EVERY_TOOL = "*"
 """In `stuck.timeout_tools`: trust the timeout that any tool declares."""
@@ -105,7 +105,14 @@ def _finished(config: HostConfig) -> HostConfig:
     if agent.command is not None:
         agent = evolve(agent, argv=tuple(shlex.split(agent.command)))
     allowed = tuple(dict.fromkeys((*DEFAULT_ALLOW, *agent.pass_environment)))
-    return evolve(config, stuck=stuck, agent=evolve(agent, pass_environment=allowed), resume=_with_usual(config.resume))
+    login = tuple(dict.fromkeys((*LoginPolicy().patterns, *config.login.patterns)))
+    return evolve(
+        config,
+        stuck=stuck,
+        agent=evolve(agent, pass_environment=allowed),
+        resume=_with_usual(config.resume),
+        login=evolve(config.login, patterns=login),
+    )
 
 
 def _with_usual(resume: ResumePolicy) -> ResumePolicy:

@@ -17,6 +17,7 @@ from turnkeel_core import (
     HostPolicy,
     InterruptedPolicy,
     LimitPolicy,
+    LoginPolicy,
     OutboxPolicy,
     OutputPolicy,
     ResumePolicy,
@@ -112,6 +113,7 @@ class HostConfig:
     adoption: AdoptionPolicy = field(factory=AdoptionPolicy)
     host: HostPolicy = field(factory=HostPolicy)
     resume: ResumePolicy = field(factory=ResumePolicy)
+    login: LoginPolicy = field(factory=LoginPolicy)
     agent: AgentConfig = field(factory=AgentConfig)
     container: ContainerConfig | None = field(
         default=None, metadata=_why("unset: agents run as processes of this machine; the table puts them in containers")

@@ -8,6 +8,7 @@ from turnkeel_adapters.runners.records import Handle
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_core import Death
+from turnkeel_core.login import LOGIN_REFUSED_EXIT
 
 Ending: TypeAlias = Literal["exited", "stopped", "not_started", "host_gone"]
 
@@ -164,10 +165,12 @@ class Incarnations:
         return tuple(_incarnation(row) for row in self._database.rows(sql))
 
     def deaths(self, session: str, *, limit: int = 16) -> tuple[Death, ...]:
-        """The latest deaths, oldest first. A stop that was no fault of the container is none, nor a forgiven one."""
+        """The latest deaths, oldest first. A stop that was no fault of the container is none, nor a refused login, nor a
+        forgiven one."""
         rows = self._database.rows(
             "SELECT spawned_at_ms, died_at_ms, progressed FROM incarnation"
             " WHERE session = ? AND state = 'dead' AND ending <> 'host_gone' AND forgiven = 0"
+            f" AND NOT (intent IS NULL AND coalesce(exit_code, 0) = {LOGIN_REFUSED_EXIT})"
             f" AND coalesce(intent, '') NOT IN {_BLAMELESS} ORDER BY number DESC LIMIT ?",
             session,
             limit,

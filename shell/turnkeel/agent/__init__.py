@@ -8,8 +8,10 @@ from turnkeel_adapters.sessions.container_attachments import OutputRefused
 from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.container_side import ClaimLost, Routing
 from turnkeel_adapters.sessions.providers import BadHandle
+from turnkeel_core.login import LOGIN_REFUSED_EXIT as LOGIN_REFUSED
 
 __all__ = [
+    "LOGIN_REFUSED",
     "Agent",
     "AgentError",
     "BadHandle",

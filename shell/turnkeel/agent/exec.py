@@ -12,6 +12,7 @@ from turnkeel.agent.order import ExecOrder, parse_order
 from turnkeel.agent.running import Answer, GiveUp, Silence, TryAgain, run_for
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions.container_attachments import OutputRefused
+from turnkeel_core.login import LOGIN_REFUSED_EXIT
 
 __all__ = ["ExecOrder", "exec_main", "parse_order"]
 
@@ -19,8 +20,8 @@ __all__ = ["ExecOrder", "exec_main", "parse_order"]
 def exec_main(argv: Sequence[str]) -> int:
     """Run `agent exec` with the arguments after these words; returns the exit code.
 
-    0 idle and told to stop, 1 a run failed or the session cannot be used, 2 wrong usage, 126/127 as in a shell,
-    130/143 interrupted at work.
+    0 idle and told to stop, 1 a run failed or the session cannot be used, 2 wrong usage, 77 the login of
+    the program is refused, 126/127 as in a shell, 130/143 interrupted at work.
     """
     try:
         order = parse_order(argv)
@@ -51,7 +52,10 @@ def _work_on(agent: Agent, message: Message, order: ExecOrder) -> int:
                 agent.fail(message, "output_limit", str(refusal))
         case GiveUp(reason, detail):
             agent.fail(message, reason, detail)
-        case TryAgain(reason, detail, exit_code):
+        case TryAgain(reason, detail, exit_code, error):
+            if error is not None and (said := agent.refused_login(error)) is not None:
+                # Its own line comes last: that is what people are shown.
+                reason, detail, exit_code = "login_refused", f"{detail.rstrip()}\n{said}".lstrip(), LOGIN_REFUSED_EXIT
             agent.note_attempt(message, reason, detail)
             words = detail.strip().splitlines()
             last = f" ({words[-1]:.200})" if words else ""

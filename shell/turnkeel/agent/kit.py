@@ -17,13 +17,27 @@ from turnkeel.agent.intake import Intake
 from turnkeel.agent.log import report
 from turnkeel.agent.message import Message, message_of
 from turnkeel.agent.outgoing import outgoing
-from turnkeel.agent.place import find_session_folder, read_incarnation, read_limits, read_resume_policy
+from turnkeel.agent.place import (
+    find_session_folder,
+    read_incarnation,
+    read_limits,
+    read_login_policy,
+    read_resume_policy,
+)
 from turnkeel.agent.resuming import Resuming, kept_resume
 from turnkeel.agent.stopping import StopRequest
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.container_resume import KeptResume, ResumeHandles
 from turnkeel_adapters.sessions.container_side import ClaimedWork, ClaimLost, ContainerFiles, ErrorNote, Reply, Routing
-from turnkeel_core import OutputPolicy, ResumeContext, ResumePolicy
+from turnkeel_core import (
+    LoginPolicy,
+    LoginRefused,
+    LoginSnapshot,
+    OutputPolicy,
+    ResumeContext,
+    ResumePolicy,
+    decide_login,
+)
 
 
 def wall_ms() -> int:
@@ -49,11 +63,13 @@ class Agent:
         now_ms: Callable[[], int] = wall_ms,
         limits: OutputPolicy = OutputPolicy(),
         resume: ResumePolicy = ResumePolicy(),
+        login: LoginPolicy = LoginPolicy(),
     ) -> None:
         """Open the session's files, drop claims of an earlier process, and start to beat."""
         self.folder = Path(folder).absolute()
         self.incarnation = incarnation
         self.limits = limits
+        self._login = login
         self._now_ms = now_ms
         self._work: ClaimedWork | None = None
         self._routing: Routing | None = None
@@ -84,6 +100,7 @@ class Agent:
             incarnation=read_incarnation(environment),
             limits=read_limits(environment),
             resume=read_resume_policy(environment),
+            login=read_login_policy(environment),
         )
 
     def __enter__(self) -> Self:
@@ -192,6 +209,15 @@ class Agent:
             with self._stop.shielded():
                 self._files.note_error(work.message.message_id, self._lost, self._now_ms())
         return found.retry
+
+    def refused_login(self, error: str) -> str | None:
+        """The line in which the error of a failed run says that the agent's login is refused; None: it does not.
+
+        Then call `note_attempt`, and end the process with LOGIN_REFUSED and the message in hand: nothing is charged,
+        and the host pauses the session until a person has logged in.
+        """
+        found = decide_login(LoginSnapshot(now_ms=self._now_ms(), error=error), self._login)
+        return found.words if isinstance(found, LoginRefused) else None
 
     def say(self, text: str, attachments: Sequence[str | Path] = ()) -> None:
         """Send an extra text to where the message in hand, else the last one, came from, else to the session's chat.

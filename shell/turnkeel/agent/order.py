@@ -15,7 +15,8 @@ from turnkeel_core import OutputPolicy
 _DEFAULT_OUTPUT_LIMIT = OutputPolicy().output_limit_bytes
 _UNNAMED: Final = "program"
 _EPILOG = """A run that exits 0 answers the message with what it printed. Any other end leaves the message in hand and
-ends this command with 1 (127 or 126: the program is missing or cannot be run), so that the host tries it again.
+ends this command with 1 (127 or 126: the program is missing or cannot be run), so that the host tries it again; 77 says
+that the login of CMD is refused: the host then pauses the session and charges nothing.
 {resume} in a word of CMD is the handle of the conversation to go on with; without one the word is left out, and an
 option right before it. CMD writes its new handle to the file that TURNKEEL_RESUME_FILE names."""
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import cast
 
 from turnkeel.agent.errors import NoSession
-from turnkeel_core import OutputPolicy, ResumePolicy
+from turnkeel_core import LoginPolicy, OutputPolicy, ResumePolicy
 
 SESSION_DIR = "TURNKEEL_SESSION_DIR"
 INCARNATION = "TURNKEEL_INCARNATION"
 OUTPUT_LIMIT = "TURNKEEL_OUTPUT_LIMIT"
 ATTACHMENT_LIMIT = "TURNKEEL_ATTACHMENT_LIMIT"
 RESUME_PATTERNS = "TURNKEEL_RESUME_PATTERNS"
+LOGIN_PATTERNS = "TURNKEEL_LOGIN_PATTERNS"
 _MOUNTED_AT = Path("/workspace")
 
 
@@ -56,8 +57,7 @@ def read_resume_policy(environment: Mapping[str, str]) -> ResumePolicy:
     if not (text := environment.get(RESUME_PATTERNS)):
         return usual
     try:
-        said: object = json.loads(text)
-        fields = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+        fields = _fields(text)
         return ResumePolicy(
             session_patterns=(*usual.session_patterns, *_texts(fields["session_patterns"])),
             anchor_patterns=(*usual.anchor_patterns, *_texts(fields["anchor_patterns"])),
@@ -65,6 +65,24 @@ def read_resume_policy(environment: Mapping[str, str]) -> ResumePolicy:
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise NoSession(f"{RESUME_PATTERNS} cannot be used ({error}): it is the host's to set") from error
+
+
+def read_login_policy(environment: Mapping[str, str]) -> LoginPolicy:
+    """Return what means a refused login, in the same way; raises NoSession."""
+    usual = LoginPolicy()
+    if not (text := environment.get(LOGIN_PATTERNS)):
+        return usual
+    try:
+        fields = _fields(text)
+        patterns = (*usual.patterns, *_texts(fields["patterns"]))
+        return LoginPolicy(patterns=patterns, error_chars=cast(int, fields["error_chars"]))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise NoSession(f"{LOGIN_PATTERNS} cannot be used ({error}): it is the host's to set") from error
+
+
+def _fields(text: str) -> dict[str, object]:
+    said: object = json.loads(text)
+    return cast("dict[str, object]", said) if isinstance(said, dict) else {}
 
 
 def _texts(said: object) -> tuple[str, ...]:

@@ -208,6 +208,7 @@ def launcher_of(config: HostConfig, data_dir: Path, sessions: FileSessions) -> L
             container=config.container,
             environ=environ,
             resume=config.resume,
+            login=config.login,
         )
     return ProcessLauncher(
         data_dir=data_dir,
@@ -216,6 +217,7 @@ def launcher_of(config: HostConfig, data_dir: Path, sessions: FileSessions) -> L
         directory=Path.cwd(),
         environ=environ,
         resume=config.resume,
+        login=config.login,
     )
 
 

@@ -116,6 +116,7 @@ DECISIONS: Final[dict[str, Answer]] = {
         core.RowRetrySnapshot, core.OutboxPolicy, _many(core.plan_row_retry), core.explain_row_retry
     ),
     "decide_lease": _asked(core.LeaseSnapshot, core.LeasePolicy, _one(core.decide_lease), core.explain_lease),
+    "decide_login": _asked(core.LoginSnapshot, core.LoginPolicy, _one(core.decide_login), core.explain_login),
     "should_clear_resume": _asked(
         core.ResumeSnapshot, core.ResumePolicy, _many(core.should_clear_resume), core.explain_resume
     ),

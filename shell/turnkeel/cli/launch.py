@@ -20,7 +20,7 @@ from turnkeel_adapters.runners.oci.argv import group_of
 from turnkeel_adapters.runners.oci.settings import ContainerSettings
 from turnkeel_adapters.runners.records import SpawnOrder
 from turnkeel_adapters.sessions.collection import FileSessions
-from turnkeel_core import ResumePolicy
+from turnkeel_core import LoginPolicy, ResumePolicy
 
 LOG_DIR: Final = "logs"
 
@@ -43,6 +43,7 @@ class ProcessLauncher:
     directory: Path
     environ: Mapping[str, str]
     resume: ResumePolicy = ResumePolicy()
+    login: LoginPolicy = LoginPolicy()
 
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         """The order for `session`'s container number `incarnation`."""
@@ -52,7 +53,7 @@ class ProcessLauncher:
             "TURNKEEL_SESSION": session,
             "TURNKEEL_SESSION_DIR": str(folder),
             "TURNKEEL_INCARNATION": str(incarnation),
-            **_limits(self.agent, self.resume),
+            **_limits(self.agent, self.resume, self.login),
         }
         extra = {**_import_path(), **dict(self.agent.environment), **facts}
         return SpawnOrder(
@@ -97,6 +98,7 @@ class ContainerLauncher:
     container: ContainerConfig
     environ: Mapping[str, str]
     resume: ResumePolicy = ResumePolicy()
+    login: LoginPolicy = LoginPolicy()
 
     def order(self, session: str, incarnation: int) -> SpawnOrder:
         """The order for `session`'s container number `incarnation`."""
@@ -105,7 +107,7 @@ class ContainerLauncher:
         facts = {
             "TURNKEEL_SESSION": session,
             "TURNKEEL_INCARNATION": str(incarnation),
-            **_limits(self.agent, self.resume),
+            **_limits(self.agent, self.resume, self.login),
         }
         return SpawnOrder(
             session=session,
@@ -146,8 +148,8 @@ def log_path(data_dir: Path, session: str) -> Path:
     return data_dir / LOG_DIR / f"{session}.log"
 
 
-def _limits(agent: AgentConfig, resume: ResumePolicy) -> dict[str, str]:
-    """What the agent's side refuses by itself, before the host would, and which errors end a conversation for it."""
+def _limits(agent: AgentConfig, resume: ResumePolicy, login: LoginPolicy) -> dict[str, str]:
+    """What the agent's side refuses by itself, before the host would, and which errors mean what to it."""
     usual = ResumePolicy()
     # Only what was added: the kit inside an image has usual ones of its own.
     patterns = {
@@ -156,6 +158,12 @@ def _limits(agent: AgentConfig, resume: ResumePolicy) -> dict[str, str]:
         "error_chars": resume.error_chars,
     }
     said = {} if resume == usual else {"TURNKEEL_RESUME_PATTERNS": json.dumps(patterns)}
+    logins = {
+        "patterns": [one for one in login.patterns if one not in LoginPolicy().patterns],
+        "error_chars": login.error_chars,
+    }
+    if login != LoginPolicy():
+        said["TURNKEEL_LOGIN_PATTERNS"] = json.dumps(logins)
     return {
         "TURNKEEL_OUTPUT_LIMIT": str(agent.output_limit_bytes),
         "TURNKEEL_ATTACHMENT_LIMIT": str(agent.attachment_limit_bytes),

@@ -19,6 +19,7 @@ from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome,
 from turnkeel_adapters.sessions.evidence import running_facts
 from turnkeel_adapters.sessions.records import OutboundMark
 from turnkeel_adapters.state.incarnations import Ending, Incarnations
+from turnkeel_adapters.state.pauses import Pauses
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import Doorbell
@@ -36,6 +37,7 @@ class Looker:
     def __init__(self, reading: Reading, zone: tzinfo = UTC) -> None:
         """`zone` is the zone of recurrences."""
         reading.state.incarnations = _FixedIncarnations(reading.state.database)
+        reading.state.pauses = _FixedPauses(reading.state.database)
         runner = SeenProcesses(reading.data_dir, reading.host)
         self._ports = ports_for(
             reading.data_dir, state=reading.state, sessions=reading.sessions, runner=runner, zone=zone, report=_silent
@@ -186,6 +188,13 @@ class _FixedIncarnations(Incarnations):
         oom: bool = False,
     ) -> None:
         return
+
+
+class _FixedPauses(Pauses):
+    """So does the pause that such an end can call for."""
+
+    def pause(self, session: str | None, reason: str | None, at_ms: int) -> bool:
+        return False
 
 
 class _NoLauncher:

@@ -2,8 +2,9 @@
 
 from attrs import evolve, frozen
 
-from turnkeel.events import Died
+from turnkeel.events import Died, FaultSeen
 from turnkeel.host.ports import HostPorts, SessionStore
+from turnkeel.login import is_refused, refusal
 from turnkeel_adapters.runners.records import Alive, Ended, Handle, LookOutcome, Unknown
 from turnkeel_adapters.sessions.evidence import read_files, running_facts
 from turnkeel_adapters.sessions.records import SessionReading
@@ -87,6 +88,10 @@ def look(session: str, ports: HostPorts, situation: Situation) -> View:
 
 def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionReading, ports: HostPorts) -> None:
     """Record the end of a container, next to what the host had intended; an end that nobody saw blames nobody."""
+    if is_refused(incarnation, ended):
+        reason = refusal(reading, lambda message_id: ports.sessions.store(session).error_note(message_id))
+        ports.state.pauses.pause(session, reason, ended.ended_at_ms)
+        ports.report(FaultSeen(session, "login", "refused", f"{reason}; mend it, then: turnkeel resume {session}"))
     unseen = ended.exit_code is None and ended.signal is None
     ports.state.incarnations.ended(
         session,
@@ -127,4 +132,5 @@ def _container(
                 blocked = "runtime"
             if blocked is None and ports.state.pauses.is_paused(session):
                 blocked = "paused"
-            return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked)
+            refused = is_refused(latest, seen if isinstance(seen, Ended) else None)
+            return NoContainer(orphans=reading.claims, deaths=deaths, blocked=blocked, login_refused=refused)

@@ -125,12 +125,20 @@ class Lab:
         self, name: str, sql: str, values: tuple[object, ...] = (), file: str = "inbound.db"
     ) -> list[tuple[object, ...]]:
         """Change or read a session file behind the host's back."""
-        db = apsw.Connection(str(self.sessions.tree.folder(SessionName.parse(name)) / file))
-        try:
-            db.set_busy_timeout(5_000)
-            return list(db.execute(sql, values).fetchall())  # type: ignore[arg-type]  # any SQLite value
-        finally:
-            db.close()
+        path = self.sessions.tree.folder(SessionName.parse(name)) / file
+        for patience in range(100, -1, -1):
+            db = apsw.Connection(str(path))
+            try:
+                db.set_busy_timeout(5_000)
+                return list(db.execute(sql, values).fetchall())  # type: ignore[arg-type]  # any SQLite value
+            except apsw.IOError:
+                # A journal that its writer removes while SQLite opens it; nothing was read, nothing written.
+                if not patience or not sql.startswith("SELECT"):
+                    raise
+                time.sleep(0.05)
+            finally:
+                db.close()
+        raise AssertionError("the last look returns or raises")
 
     def fates(self, name: str) -> dict[str, Fate]:
         """What became of each message of a session."""
