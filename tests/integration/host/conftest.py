@@ -312,10 +312,10 @@ def seed(request: pytest.FixtureRequest) -> int:
 def _toml(config: HostConfig) -> str:
     agent = config.agent
     lines = [f"timezone = {json.dumps(config.timezone)}"]
-    for table in ("stuck", "retry", "spawn", "start", "suspend", "host"):
+    for table in ("stuck", "retry", "spawn", "start", "suspend", "host", "outbox"):
         lines.append(f"[{table}]")
         values = asdict(getattr(config, table)).items()
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values if isinstance(value, int)]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values if isinstance(value, int | str)]
     lines += ["[agent]", f"argv = {json.dumps(agent.argv)}", f"speaks_contract = {json.dumps(agent.speaks_contract)}"]
     lines += ["[agent.environment]", *(f"{name} = {json.dumps(value)}" for name, value in agent.environment)]
     return "\n".join(lines) + "\n"

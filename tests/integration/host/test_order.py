@@ -11,7 +11,7 @@ from turnkeel.cli.assemble import open_host
 from turnkeel.events import Recurred, Stopping, Woke
 from turnkeel_adapters.system.lock import AlreadyHeld
 
-CRON_MINUTELY = "* * * * *"
+CRON_HOURLY = "0 * * * *"
 SEND = "import sys; from pathlib import Path; from turnkeel.cli.send import send; send(Path(sys.argv[1]), sys.argv[2], 'x')"
 
 
@@ -85,14 +85,14 @@ def test_a_second_host_on_the_same_data_directory_is_refused_and_the_first_goes_
 
 def test_a_recurring_message_has_its_next_occurrence_written_once_its_own_has_ended(lab, quick):
     [sent] = lab.send("a", "water the plants")
-    lab.sql("a", "UPDATE messages_in SET recurrence = ? WHERE id = ?", (CRON_MINUTELY, sent))
+    lab.sql("a", "UPDATE messages_in SET recurrence = ? WHERE id = ?", (CRON_HOURLY, sent))
     before = time.time()
     live = lab.run(quick)
     [event] = live.of(Recurred)
     assert event.message_id == sent
-    assert before * 1000 < event.next_at_ms <= (time.time() + 60) * 1000 and event.next_at_ms % 60_000 == 0
+    assert before * 1000 < event.next_at_ms <= (time.time() + 3_600) * 1000 and event.next_at_ms % 3_600_000 == 0
     rows = lab.sql("a", "SELECT status, recurrence, series_id, content FROM messages_in ORDER BY seq")
-    assert [row[:3] for row in rows] == [("completed", None, sent), ("pending", CRON_MINUTELY, sent)]
+    assert [row[:3] for row in rows] == [("completed", None, sent), ("pending", CRON_HOURLY, sent)]
     assert rows[0][3] == rows[1][3]
     # Its time comes: it is answered as the first was, and the one after it is written.
     lab.sql("a", "UPDATE messages_in SET process_after = '2026-01-01T00:00:00.000Z' WHERE status = 'pending'")
