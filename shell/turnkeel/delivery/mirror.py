@@ -35,8 +35,9 @@ def mirror_in(sessions: Mailboxes, row: OutboxRow, receipts: tuple[Receipt, ...]
         return
     if row.status == "delivered":
         first = next((one.platform_id for one in receipts if one.platform_id is not None), None)
-        sessions.mail(row.session).mark_sent(reply_id, first, now_ms)
         if is_plain_name(reply_id):
             remove_attachments(sessions.folder(row.session) / "outbox" / reply_id)
+        # Last: whoever finds the mark does none of this again.
+        sessions.mail(row.session).mark_sent(reply_id, first, now_ms)
     elif row.status in ("failed_terminal", "expired"):
         sessions.mail(row.session).mark_delivery_failed(reply_id, now_ms)

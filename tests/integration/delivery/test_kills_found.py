@@ -3,12 +3,17 @@
 import importlib.util
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import apsw
 import pytest
 
+from turnkeel.delivery.mirror import mirror_in
 from turnkeel.delivery.stop import stop_session
 from turnkeel_adapters.sessions import operations
+from turnkeel_core import OutboxRow
+from turnkeel_core.turn_identity import encode_parts
 
 HERE = Path(__file__).parent
 MANY = 250
@@ -87,3 +92,24 @@ def test_replies_of_a_stopped_turn_that_were_in_the_outbox_are_marked_as_failed(
     stop_session(desk.store, (follow.S,), desk.now_ms)  # in another process: nobody here sees it happen
     desk.look()
     assert desk.marks() == {"out": "failed"}
+
+
+def test_a_host_killed_while_it_removes_the_files_of_a_reply_leaves_no_mark_and_the_next_one_removes_the_rest(
+    tmp_path, monkeypatch
+):
+    marked = []
+    mail = SimpleNamespace(mark_sent=lambda reply_id, platform_id, now_ms: marked.append((reply_id, platform_id)))
+    sessions = SimpleNamespace(mail=lambda session: mail, folder=lambda session: tmp_path)
+    source = encode_parts("main/a", "out-1")
+    sent = OutboxRow(
+        row_id="r1", kind="final", channel="c", lane="l", ordinal=1, queued_at_ms=1, idempotency_key="r1", source=source,
+        status="delivered", completed_at_ms=2, parts=1, parts_proven=1, session="main/a",
+    )  # fmt: skip
+    (tmp_path / "outbox" / "out-1").mkdir(parents=True)
+    (tmp_path / "outbox" / "out-1" / "picture").write_text("x")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("turnkeel.delivery.mirror.remove_attachments", Mock(side_effect=KeyboardInterrupt))
+        mirror_in(sessions, sent, (), 3)
+    assert marked == []
+    mirror_in(sessions, sent, (), 4)
+    assert marked == [("out-1", None)] and not (tmp_path / "outbox" / "out-1").exists()
