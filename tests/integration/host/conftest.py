@@ -309,6 +309,12 @@ def seed(request: pytest.FixtureRequest) -> int:
     return number
 
 
+def cannot_mount(why: str) -> None:
+    """This machine allows no mount: a reason to skip, but not for CI."""
+    assert not os.environ.get("CI"), f"CI must be able to mount file systems: {why}"
+    pytest.skip(why)
+
+
 def _toml(config: HostConfig) -> str:
     agent = config.agent
     lines = [f"timezone = {json.dumps(config.timezone)}"]
@@ -321,4 +327,4 @@ def _toml(config: HostConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["Fate", "Lab", "Live", "Observed", "evolve"]
+__all__ = ["Fate", "Lab", "Live", "Observed", "cannot_mount", "evolve"]

@@ -19,6 +19,8 @@ from turnkeel_adapters.state.database import StateFault
 from turnkeel_adapters.state.incarnations import Incarnations
 from turnkeel_core import StartPolicy
 
+from .conftest import cannot_mount
+
 
 def _empty(path: Path) -> None:
     path.write_bytes(b"")
@@ -183,7 +185,7 @@ def test_a_read_only_file_is_reported_and_the_others_go_on(lab, quick):
             await live.until(lambda: lab.fates("fine")[fine].answered_once)
             await live.until(lambda: lab.faults("frozen") or live.of(Woke, "main/frozen"))
 
-        live = lab.run(quick, script)
+        lab.run(quick, script)
         assert lab.fates("frozen")[sent].status == "pending"
         assert lab.faults("frozen")
     lab.run(quick)
@@ -203,7 +205,7 @@ class _read_only:
             for file in self.folder.glob("*.db"):
                 file.chmod(0o444)
         elif not _mounts("--bind", str(self.folder), str(self.folder)):
-            pytest.skip("no mount is allowed here, and root writes whatever the permissions say")
+            cannot_mount("no mount is allowed here, and root writes whatever the permissions say")
         else:
             _mounts("-o", "remount,bind,ro", str(self.folder))
 
@@ -364,7 +366,7 @@ def test_a_full_disk_loses_nothing_and_the_host_goes_on_when_there_is_room_again
     shelter = lab.data.with_name("shelter")
     shutil.copytree(small, shelter, symlinks=True)
     if os.geteuid() != 0 or not _mounts("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)):
-        pytest.skip("no file system can be mounted here")
+        cannot_mount("no file system can be mounted here")
     try:
         shutil.copytree(shelter, small, symlinks=True, dirs_exist_ok=True)
         sent = lab.send("full", "hello", "again")

@@ -22,6 +22,8 @@ from turnkeel_adapters.state.database import StateFault
 from turnkeel_adapters.state.store import HostState
 from turnkeel_core import StartPolicy
 
+from .conftest import cannot_mount
+
 
 def _empty(path: Path) -> None:
     path.write_bytes(b"")
@@ -290,7 +292,7 @@ def _small_disk(place: Path, size: str = "2m") -> Iterator[None]:
     place.mkdir(exist_ok=True)
     shutil.copytree(place, shelter, symlinks=True)
     if os.geteuid() != 0 or not _mounts("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)):
-        pytest.skip("no file system can be mounted here")
+        cannot_mount("no file system can be mounted here")
     try:
         shutil.copytree(shelter, place, symlinks=True, dirs_exist_ok=True)
         yield
