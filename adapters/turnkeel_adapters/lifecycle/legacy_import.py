@@ -13,7 +13,7 @@ from turnkeel_adapters import wire
 from turnkeel_adapters.lifecycle.apply import Change
 from turnkeel_adapters.lifecycle.legacy import LegacyFault, LegacyFolder
 from turnkeel_adapters.lifecycle.legacy_entry import LegacyFile
-from turnkeel_adapters.lifecycle.payloads import Outgoing
+from turnkeel_adapters.lifecycle.payloads import Outgoing, as_it_is
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.lifecycle.tables import Tables
 from turnkeel_core import (
@@ -48,15 +48,11 @@ class Fate:
     left_out: tuple[str, ...] = ()
 
 
-def _as_it_is(channel: str, text: str) -> str:
-    return text
-
-
 def import_legacy(
     folder: LegacyFolder,
     store: LifecycleStore,
     read_clock: Callable[[], int],
-    redact_reply: Callable[[str, str], str] = _as_it_is,
+    redact_reply: Callable[[str, str], str] = as_it_is,
 ) -> Generator[Fate, None, None]:
     """Take over every file, batch by batch; each fate is told once it is on the disk. StateFault: the rest is left.
 

@@ -5,6 +5,11 @@ from attrs import frozen
 from turnkeel_adapters.sessions.records import NewMessage
 
 
+def as_it_is(channel: str, text: str) -> str:
+    """The text of a reply for a channel, with nothing hidden."""
+    return text
+
+
 @frozen(kw_only=True)
 class Incoming:
     """The payload of a turn: the whole message as its inbound row will hold it, media and quoted text included.

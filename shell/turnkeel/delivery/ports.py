@@ -9,6 +9,7 @@ from attrs import frozen
 from turnkeel.events import HostEvent
 from turnkeel.host.ports import Clock, Executor
 from turnkeel_adapters.channels import Channel
+from turnkeel_adapters.lifecycle.payloads import as_it_is
 from turnkeel_adapters.lifecycle.port import LifecycleStore
 from turnkeel_adapters.sessions.records import InboundChanges, NewMessage, OutboundMessage
 from turnkeel_adapters.sessions.routing import SessionRouting
@@ -37,11 +38,6 @@ class Mailboxes(Protocol):
     def folder(self, session: str) -> Path: ...
     def exists(self, session: str) -> bool: ...
     def create(self, session: str) -> None: ...
-
-
-def as_it_is(channel: str, text: str) -> str:
-    """Nothing is hidden."""
-    return text
 
 
 @frozen(kw_only=True)
