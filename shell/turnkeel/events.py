@@ -256,6 +256,15 @@ class RunInterrupted:
 
 
 @frozen
+class ContextLost:
+    """The agent's conversation, or its place in it, was gone: `message_id` was answered without what went before."""
+
+    session: str
+    message_id: str
+    detail: str
+
+
+@frozen
 class SenderDenied:
     """A message of somebody who may not start an agent was kept as context, dropped, or stopped before its run."""
 
@@ -266,7 +275,7 @@ class SenderDenied:
 
 
 ReplyEvent: TypeAlias = ReplySent | SendRetry | SendDeferred | SendUnknown | ReplyHeld | SendFailed | ReplyExpired
-DeliveryEvent: TypeAlias = ReplyEvent | TurnFailed | FailureTold | RunInterrupted | SenderDenied
+DeliveryEvent: TypeAlias = ReplyEvent | TurnFailed | FailureTold | RunInterrupted | ContextLost | SenderDenied
 HostEvent: TypeAlias = (
     HostStarted
     | Adopted

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from turnkeel.events import (
+    ContextLost,
     FailureTold,
     ReplyEvent,
     ReplyExpired,
@@ -18,8 +19,8 @@ from turnkeel.events import (
 )
 
 
-def of_turn(event: TurnFailed | FailureTold | RunInterrupted | SenderDenied) -> str:
-    """What kept a message from an answer, or may have."""
+def of_turn(event: TurnFailed | FailureTold | RunInterrupted | ContextLost | SenderDenied) -> str:
+    """What kept a message from an answer, or from its conversation, or may have."""
     match event:
         case TurnFailed(session, turn_id, reason, error):
             return f"{session}: {turn_id} is not answered: {reason}: {error}"
@@ -27,6 +28,8 @@ def of_turn(event: TurnFailed | FailureTold | RunInterrupted | SenderDenied) -> 
             return f"{session}: {'chat and agent are' if chat else 'the agent is'} told that {turn_id} failed"
         case RunInterrupted(session, turn_id, age_ms):
             return f"{session}: {turn_id} was interrupted: it counts as running for {age_ms // 60_000} min"
+        case ContextLost(session, message_id, detail):
+            return f"{session}: {message_id} was answered without its conversation: {detail}"
         case SenderDenied(session, chat, sender, outcome):
             return f"{session}: a message of {sender or 'nobody known'} in {chat} was {outcome}: may start no agent"
 

@@ -11,6 +11,7 @@ from turnkeel.cli.hiding import keeper
 from turnkeel.events import (
     Adopted,
     Charged,
+    ContextLost,
     Died,
     FailureTold,
     FaultCleared,
@@ -120,7 +121,7 @@ def describe(event: HostEvent) -> str:
             return f"the machine slept or its clock was set: {gap_ms / 1000:.0f} s do not count"
         case HostStopped(running):
             return f"host stopped: {running} containers stopped"
-        case TurnFailed() | FailureTold() | RunInterrupted() | SenderDenied():
+        case TurnFailed() | FailureTold() | RunInterrupted() | ContextLost() | SenderDenied():
             return of_turn(event)
         case ReplySent() | SendRetry() | SendDeferred() | SendUnknown() | ReplyHeld() | SendFailed() | ReplyExpired():
             return of_reply(event)

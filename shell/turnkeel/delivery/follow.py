@@ -14,6 +14,7 @@ from turnkeel.delivery.denial import stop_denied
 from turnkeel.delivery.evidence import LastContainer, Seen, decide_turns
 from turnkeel.delivery.gather import gather
 from turnkeel.delivery.join import join_stored, withdraw
+from turnkeel.delivery.losses import losses_of
 from turnkeel.delivery.marks import marks_of, marks_of_stopped, set_marks
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.take import take
@@ -31,7 +32,7 @@ class Known:
     """What is remembered of a session between two looks; a new process begins without it.
 
     `upto`: rows up to here, which is called `last`, were taken, those in `later` aside, which are not due;
-    `busy_at_ms`: held a claim then.
+    `busy_at_ms`: held a claim then. `heard`: whose last words were looked at.
     """
 
     upto: int = 0
@@ -39,6 +40,7 @@ class Known:
     later: dict[int, int] = field(factory=dict[int, int])
     busy_at_ms: int | None = None
     turns: set[str] = field(factory=set[str])
+    heard: set[str] = field(factory=set[str])
 
 
 class Follower:
@@ -95,12 +97,19 @@ class Follower:
             ports.report(event)
         self._carry_out(session, decided.owed, now_ms)
         set_marks(ports, session, marks, now_ms)
+        self._tell_losses(session, known, reading)
         if queued or decided.changed:
             self._poke()
         soon_ms = now_ms if more or decided.owed else None
         next_ms = earliest(soon_ms, decided.next_look_at_ms, *known.later.values())
         soon = next_ms is not None and next_ms - now_ms <= self._policies.settle.turn.no_reply_grace_ms
         return Followed(aborted=aborted, next_look_at_ms=next_ms, busy=soon)
+
+    def _tell_losses(self, session: str, known: Known, reading: SessionReading) -> None:
+        acked = {ack.message_id for ack in reading.acks}
+        for event in losses_of(self._ports.sessions.mail(session), session, sorted(acked - known.heard)):
+            self._ports.report(event)
+        known.heard = acked
 
     def _is_quiet(self, session: str, known: Known, seen: Seen) -> bool:
         """Nothing is open, nothing new is due, and nothing is to be withdrawn: then nothing is written."""

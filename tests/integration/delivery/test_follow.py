@@ -16,6 +16,7 @@ from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.recover import recover_joins, stopped_sessions
 from turnkeel.delivery.stop import stop_session
+from turnkeel.events import ContextLost
 from turnkeel_adapters.channels import Capabilities, MemoryChannel, TextLimit
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
@@ -633,3 +634,19 @@ def test_a_message_that_cannot_be_read_before_it_is_in_the_inbox_fails_visibly_a
     with desk.store.transaction() as work:
         (letter,) = work.tables.dead.of_message(S, lost)
     assert (letter.payload, letter.direction) == ("not json", "inbound")
+
+
+@pytest.mark.parametrize("reason", ["context_lost", "anchor_lost", "exit_1"])
+def test_an_answer_without_its_conversation_is_told_to_the_operator_once(desk, reason):
+    key = desk.accept().turn_id
+    desk.claim(key)
+    note = json.dumps({"reason": reason, "detail": "it knows c-1 no more"})
+    desk.container("INSERT INTO session_state VALUES (?, ?, '2027-01-01')", f"turnkeel:error:{key}", note)
+    desk.look()
+    assert not [event for event in desk.told if isinstance(event, ContextLost)]
+    desk.reply("out-1", key)
+    desk.ack(key)
+    for _ in range(3):
+        desk.look()
+    told = [event for event in desk.told if isinstance(event, ContextLost)]
+    assert told == ([] if reason == "exit_1" else [ContextLost(S, key, "it knows c-1 no more")])
