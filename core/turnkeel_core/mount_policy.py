@@ -11,7 +11,8 @@ BLOCKED: Final = (
     "secrets.json", "token.json", ".password-store", ".keystore", ".git-crypt", ".vault-token", ".pgpass",
     ".my.cnf", ".config/gcloud", ".config/gh/", ".config/sops", ".config/op/", ".config/nanoclaw", ".config/turnkeel",
     ".local/bin", ".local/share/keyrings", ".local/share/docker", ".local/share/containers", "docker.sock",
-    "docker.raw.sock", "docker_engine", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock", "cri-dockerd.sock",
+    "docker.raw.sock", "docker_engine", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock",
+    "cri-dockerd.sock",
 )  # fmt: skip
 """Found anywhere in a path, in any case and spelling; a pattern with `/` spans components."""
 

@@ -33,7 +33,8 @@ class Schedule:
 
     `value`: milliseconds, a cron text, or of `once` the instant as it was given. `zone` is its own IANA zone.
     `next_at_ms`: the nominal time it waits for, None unless it is active or paused; `moved_at_ms` when that was set.
-    `context`: its runs stand alone, or take part in the session's conversation. `reason`: why it is parked. The answer goes to `channel`, `account`, `chat`, `thread`.
+    `context`: its runs stand alone, or take part in the session's conversation. `reason`: why it is parked. The answer
+    goes to `channel`, `account`, `chat`, `thread`.
     """
 
     series: str

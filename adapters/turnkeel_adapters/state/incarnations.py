@@ -165,8 +165,7 @@ class Incarnations:
         return tuple(_incarnation(row) for row in self._database.rows(sql))
 
     def deaths(self, session: str, *, limit: int = 16) -> tuple[Death, ...]:
-        """The latest deaths, oldest first. A stop that was no fault of the container is none, nor a refused login, nor a
-        forgiven one."""
+        """The latest deaths, oldest first. Stops without fault, refused logins and forgiven deaths are none."""
         rows = self._database.rows(
             "SELECT spawned_at_ms, died_at_ms, progressed FROM incarnation"
             " WHERE session = ? AND state = 'dead' AND ending <> 'host_gone' AND forgiven = 0"

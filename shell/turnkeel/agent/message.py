@@ -12,8 +12,8 @@ from turnkeel_adapters.sessions.container_side import ClaimedWork, InboundRow, R
 class Message:
     """One message to answer. `context` holds the texts that came before it and ask for no answer, oldest first.
 
-    `text` is the content's `text` (chat) or `prompt` (task), or all of `raw` where the content is neither. `isolated`: it
-    runs outside of the session's conversation, so there is no resume handle for it, and none is kept of it.
+    `text` is the content's `text` (chat) or `prompt` (task), or all of `raw` where the content is neither. `isolated`:
+    it runs outside of the session's conversation, so there is no resume handle for it, and none is kept of it.
     """
 
     id: str

@@ -70,7 +70,7 @@ def open_host(
 ) -> Generator[OpenHost, None, None]:
     """A host on `data_dir`, which is made if there is none and locked as long as the host is open.
 
-    `channels` stand in for those of the configuration; `secrets` is the keeper by which `report` hides them, if it does.
+    `channels` stand in for those of the configuration; `secrets` is the keeper by which `report` hides, if it does.
     Raises AlreadyHeld if another host serves it, StateFault if `turnkeel.db` cannot be used, AdapterError for a channel
     or a door that cannot be made.
     """

@@ -1,4 +1,4 @@
-"""What waits for a person? Dead letters, replies of unknown arrival, channels not set up, schedules that stand still."""
+"""What waits for a person? Dead letters, replies of unknown arrival, channels not set up, schedules that stand."""
 
 import os
 from pathlib import Path

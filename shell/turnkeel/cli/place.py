@@ -23,7 +23,7 @@ def data_dir_of(option: Path | None) -> Path:
 
 
 def make_data_dir(data_dir: Path) -> None:
-    """Make it where there is none, for its owner alone: all that is said lies in it. One that is there stays as it is."""
+    """Make it where there is none, for its owner alone: all that is said lies in it. One that is there stays."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

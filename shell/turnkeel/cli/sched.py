@@ -124,7 +124,8 @@ def _lines(one: Schedule, now_ms: int) -> tuple[str, ...]:
     return (
         flat(f"{one.series}: {_rule(one)}, in {one.session}; {state}{following}"),
         flat(
-            f"missed runs: {late.runs}{more}; overlap: {one.overlap}; context: {one.context}; answers go to {one.channel} {one.chat}"
+            f"missed runs: {late.runs}{more}; overlap: {one.overlap}; context: {one.context};"
+            f" answers go to {one.channel} {one.chat}"
         ),
         safe(f"says: {one.prompt}"),
     )

@@ -48,7 +48,8 @@ class DeliveryPorts:
     `owner` names this process in leases; `alone`: it holds the data directory's lock, so every other owner is dead.
     `calls` runs the channels' calls, in threads of their own, so that a slow channel takes none of the `executor`'s.
     `redact` takes the secrets out of error texts before they are stored, `redact_reply` those out of a reply for the
-    channel of that name, before it is stored: every try sends what was stored. `senders` says who may start an agent now.
+    channel of that name, before it is stored: every try sends what was stored. `senders` says who may start an agent
+    now.
     """
 
     clock: Clock
