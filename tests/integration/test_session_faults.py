@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import apsw
 import pytest
@@ -353,6 +354,21 @@ def test_writers_at_the_same_moment_get_seqs_of_their_own(folder):
     for thread in threads:
         thread.join()
     assert sorted(seqs) == list(range(4, 84, 2))
+
+
+def test_a_journal_that_its_writer_removes_while_it_is_looked_at_is_no_fault(folder, monkeypatch):
+    """A commit ended between our look for the journal and the reading: the host told that inbound.db is missing."""
+    (folder / "inbound.db-journal").touch()
+    opening = Path.open
+
+    def commit_ends_before(path, *rest):
+        if path.name.endswith("-journal"):
+            path.unlink()
+        return opening(path, *rest)
+
+    monkeypatch.setattr(Path, "open", commit_ends_before)
+    open_for_writing(folder / "inbound.db").close()
+    assert "inbound.db-journal" not in os.listdir(folder)
 
 
 def test_a_schema_is_made_twice_without_harm(tmp_path):

@@ -1,8 +1,9 @@
 """How is a session file opened so that it is neither changed by looking nor left half written?"""
 
+import os
 import stat
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
@@ -37,8 +38,9 @@ def open_read_only(path: Path, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> apsw.C
         if not _says_wal(path):
             return _set_up(apsw.Connection(str(path), flags=flags), busy_timeout_ms)
         wal = _beside(path, "-wal")
-        if wal.exists() and wal.stat().st_size > 0:
-            raise SessionFault(path, "wal", f"{wal.name} holds changes")
+        with suppress(FileNotFoundError):
+            if wal.stat().st_size > 0:
+                raise SessionFault(path, "wal", f"{wal.name} holds changes")
         # SQLite would make -wal and -shm files even for a reader; an immutable file needs none.
         uri = f"file:{quote(str(path))}?immutable=1"
         return _set_up(apsw.Connection(uri, flags=flags | apsw.SQLITE_OPEN_URI), busy_timeout_ms)
@@ -155,13 +157,21 @@ def _refuse_super_journal(path: Path) -> None:
     # Rolling back a journal that names a super-journal deletes the file it names, and the container can write one.
     journal = _beside(path, "-journal")
     with faults_named(path):
-        if not journal.is_file():
-            return
-        with journal.open("rb") as file:
-            file.seek(max(0, journal.stat().st_size - 8))
-            tail = file.read(8)
+        tail = _last_bytes(journal, len(_SUPER_JOURNAL_MAGIC))
     if tail == _SUPER_JOURNAL_MAGIC:
         raise SessionFault(path, "corrupt", f"{journal.name} names a second file, which no session writer does")
+
+
+def _last_bytes(journal: Path, count: int) -> bytes:
+    # Another writer's commit removes its journal at any moment: one that is gone by now has nothing to roll back.
+    try:
+        if not stat.S_ISREG(journal.stat().st_mode):
+            return b""
+        with journal.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - count))
+            return file.read(count)
+    except FileNotFoundError:
+        return b""
 
 
 def _beside(path: Path, suffix: str) -> Path:

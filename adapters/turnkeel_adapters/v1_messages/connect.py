@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -87,17 +87,25 @@ def _open_to_read(path: Path, busy_timeout_ms: int, stack: ExitStack) -> apsw.Co
             return db
         except apsw.ReadOnlyError:
             pass  # a dead writer's journal: only a writer may undo it, so look at a copy
-    elif not (wal.exists() and wal.stat().st_size > 0):
+    elif not _holds_bytes(wal):
         # Nobody has it open, and SQLite would make files beside it even for a reader.
         return stack.enter_context(closing(apsw.Connection(_uri(path, "immutable=1"), flags=_READ)))
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-v1-")))
-    for suffix in ("", "-journal", "-wal"):
-        if _beside(path, suffix).exists():
+    shutil.copyfile(path, scratch / path.name)
+    for suffix in ("-journal", "-wal"):
+        with suppress(FileNotFoundError):  # a commit may end, and its journal go, at any moment
             shutil.copyfile(_beside(path, suffix), scratch / f"{path.name}{suffix}")
     return stack.enter_context(closing(apsw.Connection(str(scratch / path.name))))
 
 
 _READ: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+
+
+def _holds_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _uri(path: Path, query: str) -> str:
