@@ -151,12 +151,16 @@ def threaded(stack: ExitStack, variant: Variant) -> Variant:
     pool = stack.enter_context(ThreadPoolExecutor(THREADS))
 
     def spread(first: int, count: int) -> None:
-        share = -(-count // THREADS)
-        ranges = [(begin, min(share, first + count - begin)) for begin in range(first, first + count, share)]
-        for done in [pool.submit(variant, begin, many) for begin, many in ranges]:
-            done.result()
+        shares = shares_of(range(first, first + count))
+        list(pool.map(lambda share: variant(share.start, len(share)), shares))
 
     return spread
+
+
+def shares_of(numbers: range) -> list[range]:
+    """What each of the threads does of them, one after the other."""
+    size = -(-len(numbers) // THREADS)
+    return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
 
 
 def folder(stack: ExitStack) -> Path:
@@ -185,8 +189,7 @@ class Turnkeel:
 
     def run(self, act):
         """One durable transaction."""
-        with self.lifecycle.transaction() as work:
-            return act(work)
+        return self.lifecycle.run(act)
 
     def accept(self, first: int, count: int) -> None:
         for number in range(first, first + count):
@@ -196,15 +199,19 @@ class Turnkeel:
         """One message after the other."""
         for number in range(first, first + count):
             self.accepted(number)
-            self.passed((number,), map)
+            [token] = self.passed((number,))
+            self.settled(number, token)
 
     def crowd(self, first: int, count: int) -> None:
         """As a host does it under load: doors and channels have threads of their own, a pass is for all that is open."""
-        spread = self.pool.map
-        for begin in range(first, first + count, THREADS):
-            numbers = range(begin, min(begin + THREADS, first + count))
-            list(spread(self.accepted, numbers))
-            self.passed(numbers, spread)
+        numbers, limit = range(first, first + count), AT_ONCE.pass_limit
+        shares = shares_of(numbers)
+        list(self.pool.map(lambda share: self.accept(share.start, len(share)), shares))
+        sends: dict[int, int] = {}
+        for begin in range(0, count, limit):
+            some = numbers[begin : begin + limit]
+            sends |= zip(some, self.passed(some), strict=True)
+        list(self.pool.map(lambda share: [self.settled(number, sends[number]) for number in share], shares))
 
     def accepted(self, number: int) -> None:
         turn_id, text, now = f"turn-{number:08d}", payload(number), now_ms()
@@ -221,12 +228,11 @@ class Turnkeel:
 
         self.run(accept)
 
-    def passed(self, numbers, spread) -> None:
-        """Run, answered, sent: each for all of the messages, only the outcomes of the sends come one by one."""
+    def passed(self, numbers) -> list[int]:
+        """Run, answered, claimed for the send: each for all of the messages; the tokens of the sends."""
         tokens = self.run(partial(claim, numbers))
         self.run(partial(finish, numbers, tokens))
-        sends = self.run(partial(begin_sends, numbers))
-        list(spread(self.settled, numbers, sends))
+        return self.run(partial(begin_sends, numbers))
 
     def settled(self, number: int, token: int) -> None:
         self.run(partial(settle_send, number, token))

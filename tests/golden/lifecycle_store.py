@@ -8,13 +8,13 @@ import json
 from contextlib import contextmanager
 from typing import Any
 
-import apsw
 from attrs import evolve
 
 from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
 from turnkeel_adapters.lifecycle.store import StateTables
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.state.migrations import MIGRATIONS
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_core import (
     AcceptTurn,
     EnqueueRow,
@@ -81,7 +81,7 @@ class Store:
 
 def _connect():
     """All tables, in memory. The vectors' records need not be as complete as those that this project stores."""
-    connection = apsw.Connection(":memory:")
+    connection = StateConnection(":memory:")
     for migration in MIGRATIONS:
         connection.execute(migration).fetchall()
     connection.execute("PRAGMA foreign_keys = ON; PRAGMA ignore_check_constraints = ON").fetchall()
@@ -94,11 +94,11 @@ CONNECTION = _connect()
 @contextmanager
 def tables():
     """The tables of `turnkeel.db`, empty again afterwards."""
-    CONNECTION.execute("BEGIN")
+    CONNECTION.begin("BEGIN")
     try:
         yield LifecycleWork(StateTables(CONNECTION, str))
     finally:
-        CONNECTION.execute("ROLLBACK")
+        CONNECTION.undo("ROLLBACK")
 
 
 def kept(transaction, held, actions):

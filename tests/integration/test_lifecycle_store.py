@@ -779,6 +779,7 @@ def steps_of_a_look(folder, ended):
             count[0] += 1
             return False
 
+        state.database._connection.remembered.forget()
         state.database._connection.set_progress_handler(tick, 1)
         with store.transaction() as work:
             assert len(work.recovery("w", NOW, {}).turns) == len(work.deliveries("w", NOW, ()).rows) == 20

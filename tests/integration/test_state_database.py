@@ -306,16 +306,14 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(tmp_path, path, mon
 KILLED_IN_MIGRATION = """
 import os, sys
 from pathlib import Path
-import apsw
 from turnkeel_adapters.state import database
-original = apsw.Connection
-class Connection(original):
+class Connection(database.StateConnection):
     def execute(self, sql, *rest, **more):
         if sql.startswith("PRAGMA user_version ="):
             self.cache_flush()
             os.kill(os.getpid(), 9)
         return super().execute(sql, *rest, **more)
-apsw.Connection = Connection
+database.StateConnection = Connection
 database.StateDatabase(Path(sys.argv[1]))
 """
 

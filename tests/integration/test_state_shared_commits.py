@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from turnkeel_adapters.state import shared_commits
+from turnkeel_adapters.state import shared_calls, shared_commits
 from turnkeel_adapters.state.database import StateDatabase, StateFault
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 
@@ -24,8 +24,9 @@ PATHS = os.pathsep.join(str(ROOT / part) for part in ("core", "adapters", "shell
 class Crowd:
     """Threads that all wait before the first of them ends; `back` and `failed` are those that are back, and how."""
 
-    def __init__(self, path):
+    def __init__(self, path, way):
         self.path = path
+        self.way = way
         self.database = StateDatabase(path)
         self.commits, self.at_commit, self.back, self.failed = 0, lambda: None, [], {}
         self.database._connection.exec_trace = self._trace
@@ -38,15 +39,17 @@ class Crowd:
 
     def start(self, parts):
         """All parts, in the order in which the lock lets them in; the first waits for the others to come."""
-        inside = threading.Event()
+        inside, commits = threading.Event(), self.database._commits
 
         def run(name, part):
+            def do(db):
+                if name == 0:
+                    inside.set()
+                    until(lambda: commits._waiting + len(commits._calls) >= len(parts) - 1)
+                part(db)
+
             try:
-                with self.database.shared_transaction() as db:
-                    if name == 0:
-                        inside.set()
-                        until(lambda: self.database._commits._waiting >= len(parts) - 1)
-                    part(db)
+                share(self.database, self.way, name, do)
                 self.back.append(name)
             except Exception as error:
                 self.failed[name] = error
@@ -68,6 +71,15 @@ class Crowd:
             return {name for (name,) in other.execute("SELECT name FROM session")}
 
 
+def share(database, way, number, step):
+    """As a block, as a call, or now one and then the other."""
+    if way == "calls" or (way == "both" and number % 2):
+        database.run_shared(step)
+        return
+    with database.shared_transaction() as db:
+        step(db)
+
+
 def until(true):
     ends = time.monotonic() + 60
     while not true():
@@ -87,9 +99,9 @@ def fail(name):
     return part
 
 
-@pytest.fixture
-def crowd(tmp_path):
-    crowd = Crowd(tmp_path / FILE_NAME)
+@pytest.fixture(params=["blocks", "calls", "both"])
+def crowd(tmp_path, request):
+    crowd = Crowd(tmp_path / FILE_NAME, request.param)
     yield crowd
     crowd.database.close()
 
@@ -183,8 +195,7 @@ def test_another_use_of_the_connection_commits_first_what_is_shared(crowd, how, 
 
 def test_a_shared_transaction_inside_another_is_a_part_of_that(crowd):
     with pytest.raises(ZeroDivisionError), crowd.database.transaction():
-        with crowd.database.shared_transaction() as db:
-            write("0")(db)
+        share(crowd.database, crowd.way, 1, write("0"))
         raise ZeroDivisionError
     assert crowd.on_disk() == set()
 
@@ -201,8 +212,7 @@ def test_sixteen_threads_find_each_of_their_rows_on_the_disk_when_they_are_back(
             other.set_busy_timeout(10_000)
             for number in range(20):
                 name = f"{thread}/{number}"
-                with crowd.database.shared_transaction() as db:
-                    write(name)(db)
+                share(crowd.database, crowd.way, thread, write(name))
                 if not other.execute("SELECT 1 FROM session WHERE name = ?", (name,)).fetchall():
                     missed.append(name)
 
@@ -228,9 +238,14 @@ def work(thread):
     number = 0
     while True:
         name = f"{first}/{thread}/{number}"
-        with state.database.shared_transaction() as db:
+        def step(db):
             db.execute("INSERT INTO session (name, seen_at_ms) VALUES (?, 1)", (name,)).fetchall()
             db.execute("INSERT INTO pause (session, since_at_ms) VALUES (?, 1)", (name,)).fetchall()
+        if thread % 2:
+            state.database.run_shared(step)
+        else:
+            with state.database.shared_transaction() as db:
+                step(db)
         print(name + "\\n", end="", flush=True)
         number += 1
 for thread in range(6):
@@ -257,3 +272,11 @@ def test_a_process_killed_among_shared_commits_leaves_every_acknowledged_row_and
             assert known >= acknowledged
             assert {pause.session for pause in state.pauses.paused()} == known, "half a transaction"
     assert len(acknowledged) > 20
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_made(crowd):
+    call = shared_calls.Call(write("given up"))
+    call.withdrawn = True
+    crowd.database._commits._calls.append(call)
+    crowd.database.run_shared(write("wanted"))
+    assert crowd.on_disk() == {"wanted"}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-import apsw
 from attrs import frozen
 
 from turnkeel_adapters.lifecycle.store import StateTables
@@ -15,6 +14,7 @@ from turnkeel_adapters.lifecycle.tables import TurnNote
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_adapters.state.dead import DeadRecord
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_core import OutboxRow, Receipt, Turn
 from turnkeel_core.lifecycle_states import ROW_TERMINAL, TURN_TERMINAL, TurnStatus
 
@@ -77,7 +77,7 @@ class Listing:
     `redact` takes the secrets out of what is written.
     """
 
-    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, connection: StateConnection, redact: Callable[[str], str] = str) -> None:
         self._db = connection
         self.tables = StateTables(connection, redact)
         self.work = LifecycleWork(self.tables)

@@ -1,14 +1,17 @@
 """How does the lifecycle store behave without a disk? It forgets with its process: for tests and simulations."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from turnkeel_adapters.lifecycle.memory_evidence import Dead, Identities, Life, Receipts, Sources
 from turnkeel_adapters.lifecycle.tables import TurnNote
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_core import OutboxRow, Turn
 from turnkeel_core.lifecycle_states import ROW_FAILED, ROW_TERMINAL, TURN_TERMINAL
+
+T = TypeVar("T")
 
 
 class MemoryTables:
@@ -59,6 +62,11 @@ class MemoryLifecycle:
                 raise
             finally:
                 self._inside = False
+
+    def run(self, step: Callable[[LifecycleWork], T]) -> T:
+        """One transaction as a call."""
+        with self.transaction() as work:
+            return step(work)
 
     @contextmanager
     def reading(self) -> Generator[LifecycleWork, None, None]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
-import apsw
 from attrs import evolve
 
 from turnkeel_adapters.lifecycle.changed import changed
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_core import Lease, OutboxRow
 from turnkeel_core.lifecycle_states import ROW_FAILED, DispatchKind, RowStatus
 
@@ -42,18 +42,13 @@ SQL: Final[dict[str, str]] = {
 
 
 class OutboxRows:
-    """The table `outbox` on a connection inside a transaction, in which nobody else writes: it is read once."""
+    """The table `outbox` on a connection inside a transaction, in which nobody else writes."""
 
-    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, connection: StateConnection, redact: Callable[[str], str]) -> None:
         self._db = connection
         self._redact = redact
-        self._known: dict[str, OutboxRow | None] = {}
-        self._of_turn: dict[str, list[str]] = {}
-
-    def forget(self) -> None:
-        """Read again what is asked for: another transaction begins."""
-        self._known.clear()
-        self._of_turn.clear()
+        self._known = connection.remembered.rows
+        self._of_turn = connection.remembered.rows_of
 
     def get(self, row_id: str) -> OutboxRow | None:
         """The row, if there is one of that id."""

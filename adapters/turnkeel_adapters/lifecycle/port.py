@@ -1,9 +1,12 @@
 """How does a host reach its store of turns and outbox rows, whichever it is?"""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from turnkeel_adapters.lifecycle.work import LifecycleWork
+
+T = TypeVar("T")
 
 
 class LifecycleStore(Protocol):
@@ -14,4 +17,8 @@ class LifecycleStore(Protocol):
     """
 
     def transaction(self) -> AbstractContextManager[LifecycleWork]: ...
+    def run(self, step: Callable[[LifecycleWork], T]) -> T:
+        """One transaction as a call, which another thread that waits may make: no lock is held that `step` needs."""
+        ...
+
     def reading(self) -> AbstractContextManager[LifecycleWork]: ...

@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TypeVar
 
-import apsw
-
 from turnkeel_adapters.lifecycle.evidence import Identities, Receipts, Sources
 from turnkeel_adapters.lifecycle.life import LifeLines
 from turnkeel_adapters.lifecycle.outbox import OutboxRows
@@ -14,6 +12,7 @@ from turnkeel_adapters.lifecycle.turns import TurnRows
 from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_adapters.state.dead import DeadRows
+from turnkeel_adapters.state.remembered import StateConnection
 
 T = TypeVar("T")
 
@@ -21,7 +20,7 @@ T = TypeVar("T")
 class StateTables:
     """All table families on one connection, inside one transaction."""
 
-    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str]) -> None:
+    def __init__(self, connection: StateConnection, redact: Callable[[str], str]) -> None:
         self.turns = TurnRows(connection, redact)
         self.outbox = OutboxRows(connection, redact)
         self.receipts = Receipts(connection)
@@ -29,11 +28,6 @@ class StateTables:
         self.sources = Sources(connection)
         self.life = LifeLines(connection, redact)
         self.dead = DeadRows(connection, redact)
-
-    def forget(self) -> None:
-        """Another transaction begins: what was read in the last one may have changed."""
-        self.turns.forget()
-        self.outbox.forget()
 
 
 class StateLifecycle:
@@ -45,54 +39,48 @@ class StateLifecycle:
     def __init__(self, database: StateDatabase, redact: Callable[[str], str] = str) -> None:
         self._database = database
         self._redact = redact
-        self._inside = _Inside()
+        self._work: LifecycleWork | None = None
 
     def transaction(self) -> AbstractContextManager[LifecycleWork]:
         """One decision's snapshot and actions: durable at the end, or nothing of it. StateFault.
 
         Threads that wait for each other share one commit; each comes back after it.
         """
-        return _Working(self._database.shared_transaction(), self._redact, self._inside)
+        return _Working(self._database.shared_transaction(), self._on)
 
     def reading(self) -> AbstractContextManager[LifecycleWork]:
         """All of it as of one instant, to look and not to write: nobody is kept from writing meanwhile. StateFault."""
-        return _Working(self._database.reading(), self._redact, self._inside)
+        return _Working(self._database.reading(), self._on)
 
     def run(self, step: Callable[[LifecycleWork], T]) -> T:
-        """One transaction as a call."""
-        with self.transaction() as work:
-            return step(work)
+        """One transaction as a call: many threads at once need a fraction of the switches between them.
 
+        Another thread may make it, so the caller holds no lock that `step` needs. StateFault.
+        """
+        return self._database.run_shared(lambda connection: step(self._on(connection)))
 
-class _Inside:
-    """The tables of the transaction under way, and how many blocks are inside it; guarded by the database's lock."""
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.tables: StateTables | None = None
+    def _on(self, connection: StateConnection) -> LifecycleWork:
+        # It is always the database's one connection, and its lock is held.
+        if self._work is None:
+            self._work = LifecycleWork(StateTables(connection, self._redact))
+        return self._work
 
 
 class _Working(AbstractContextManager[LifecycleWork]):
-    """One block's work. Inside another block it goes on with what that one has read and written."""
+    """One block of a transaction as work on its tables."""
+
+    __slots__ = ("_block", "_on")
 
     def __init__(
-        self, block: AbstractContextManager[apsw.Connection], redact: Callable[[str], str], inside: _Inside
+        self, block: AbstractContextManager[StateConnection], on: Callable[[StateConnection], LifecycleWork]
     ) -> None:
         self._block = block
-        self._redact = redact
-        self._inside = inside
+        self._on = on
 
     def __enter__(self) -> LifecycleWork:
-        connection, inside = self._block.__enter__(), self._inside
-        if inside.tables is None:
-            inside.tables = StateTables(connection, self._redact)
-        if inside.depth == 0:
-            inside.tables.forget()
-        inside.depth += 1
-        return LifecycleWork(inside.tables)
+        return self._on(self._block.__enter__())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._inside.depth -= 1
         return self._block.__exit__(kind, error, trace)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias, cast
 
-import apsw
 from attrs import evolve
 
 from turnkeel_adapters.lifecycle.changed import changed
 from turnkeel_adapters.lifecycle.tables import TurnNote
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_core import Lease, Turn
 from turnkeel_core.lifecycle_states import Replay, TurnStatus
 
@@ -46,16 +46,13 @@ SQL: Final[dict[str, str]] = {
 
 
 class TurnRows:
-    """The table `turn` on a connection inside a transaction, in which nobody else writes: it is read once."""
+    """The table `turn` on a connection inside a transaction, in which nobody else writes."""
 
-    def __init__(self, connection: apsw.Connection, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, connection: StateConnection, redact: Callable[[str], str]) -> None:
         self._db = connection
         self._redact = redact
-        self._known: dict[str, Turn | None] = {}
-
-    def forget(self) -> None:
-        """Read again what is asked for: another transaction begins."""
-        self._known.clear()
+        self._known = connection.remembered.turns
+        self._rows_of = connection.remembered.rows_of
 
     def get(self, turn_id: str) -> Turn | None:
         """The turn, if there is one of that id."""
@@ -81,7 +78,10 @@ class TurnRows:
         """False if its id is taken; `Identities` knows whether the message is there already."""
         turn = self._clean(turn)
         self._db.execute(SQL["insert"], (*_values(turn), payload))
-        return self._wrote(turn)
+        if not self._wrote(turn):
+            return False
+        self._rows_of[turn.turn_id] = []  # a row needs its turn to be there before it
+        return True
 
     def update(self, before: Turn, after: Turn) -> bool:
         """False if status or token are no longer those of `before`."""

@@ -1,18 +1,21 @@
 """How is `turnkeel.db` opened, so that what it acknowledged is on the disk?"""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import apsw
 
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.state.durability import leave_plain, make_durable
 from turnkeel_adapters.state.migrations import MIGRATIONS
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_adapters.state.shared_commits import SharedCommits
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MS: Final = 10_000
 _OURS: Final = "incarnation"  # a table that every version has
@@ -41,32 +44,34 @@ class StateDatabase:
         self._commits = SharedCommits(self._connection, self._told)
 
     @contextmanager
-    def transaction(self) -> Generator[apsw.Connection, None, None]:
+    def transaction(self) -> Generator[StateConnection, None, None]:
         """Everything inside is committed together, or not at all. May be nested: the outermost commits."""
         with self._commits.alone("BEGIN IMMEDIATE", "COMMIT"):
             yield self._connection
 
-    def shared_transaction(self) -> AbstractContextManager[apsw.Connection]:
+    def shared_transaction(self) -> AbstractContextManager[StateConnection]:
         """As `transaction`; threads that wait for each other share one commit, which each of them waits for."""
         return self._commits.shared()
 
+    def run_shared(self, step: Callable[[StateConnection], T]) -> T:
+        """A shared transaction as a call, which another thread may make: it must hold no lock that `step` needs."""
+        return self._commits.run(step)
+
     @contextmanager
-    def reading(self) -> Generator[apsw.Connection, None, None]:
+    def reading(self) -> Generator[StateConnection, None, None]:
         """Everything inside is read as of one instant; nothing is written. Inside a transaction it is that one's."""
         with self._commits.alone("BEGIN", "ROLLBACK"):
             yield self._connection
 
     def rows(self, sql: str, *bindings: "apsw.SQLiteValue") -> "list[apsw.SQLiteValues]":
         """All rows of one query; the cursor is exhausted, so no lock stays behind."""
-        with self._commits.lock, self._told:
-            self._commits.finish()
+        with self._commits.held(), self._told:
             return self._connection.execute(sql, bindings).fetchall()
 
     def close(self) -> None:
         """Close the connection; a closed database cannot be used again."""
-        with self._commits.lock:
+        with self._commits.held():
             if not self._closed:
-                self._commits.finish()
                 if not self._read_only:
                     leave_plain(self._connection)
             self._closed = True
@@ -79,11 +84,11 @@ def require_plain_file(path: Path) -> None:
         raise StateFault(path, "is no plain file: move away what stands there")
 
 
-def _open(path: Path, read_only: bool) -> apsw.Connection:
+def _open(path: Path, read_only: bool) -> StateConnection:
     require_plain_file(path)
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     with _Told(path):
-        connection = apsw.Connection(str(path), flags)
+        connection = StateConnection(str(path), flags)
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             connection.execute("PRAGMA foreign_keys = ON").fetchall()

@@ -58,6 +58,7 @@ class Registry:
             db.execute(_SETTLE_IDENTITIES, (session,))
             for table, column in self._places():
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (session,))
+            db.remembered.forget()
             return True
 
     def rows_about(self, session: str) -> int:

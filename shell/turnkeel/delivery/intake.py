@@ -130,8 +130,7 @@ class Intake:
         decision = decide_admission(asked, incoming, self._senders(), self._policy.turn)
         if not isinstance(decision, AdmitMessage):
             return _told(deny(self._store, self._sessions, asked, incoming, decision, self._report, self._policy.turn))
-        with self._store.transaction() as work:
-            answer, stopped = self._decide(work, asked, incoming, payload)
+        answer, stopped = self._store.run(lambda work: self._decide(work, asked, incoming, payload))
         if not isinstance(answer, AcceptTurn):
             return _told(answer)
         waits = None if stops else self._join(name, turn_id, payload, now_ms)

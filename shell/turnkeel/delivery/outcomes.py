@@ -46,11 +46,14 @@ def keep_part(
 
     Lost is also a row whose turn was aborted. AdapterError.
     """
-    with ports.lifecycle.transaction() as work:
+
+    def keep(work: LifecycleWork) -> bool:
         if receipts:
             work.apply([RecordReceipts(row_id, receipts)], ports.clock.read().wall_ms, because="a part is proven")
         row = work.tables.outbox.get(row_id)
         return row is not None and row.status == "sending" and renew(work, row, token, ports, policies)
+
+    return ports.lifecycle.run(keep)
 
 
 def settle(
@@ -60,19 +63,23 @@ def settle(
 
     A stale token changes nothing but the receipts. AdapterError: nothing was stored.
     """
-    with ports.lifecycle.transaction() as work:
-        now_ms = ports.clock.read().wall_ms
-        seen = work.settle(row_id, token, outcome, now_ms)
-        if seen is None:
-            return None
-        actions = settle_delivery(seen, policies.settle)
-        turn = None if seen.turn is None else seen.turn.turn
-        refused = {one.action for one in work.apply(actions, now_ms, because=outcome.error)}
-        after = work.tables.outbox.get(row_id) or seen.row
-        done = [action for action in actions if action not in refused]
-        told = [row_event(seen.row, action) or turn_event(turn, action) for action in done]
-        events = tuple(event for event in told if event is not None)
-        return Ended(row=after, receipts=work.tables.receipts.of_row(row_id), events=events)
+    return ports.lifecycle.run(lambda work: _settle(work, row_id, token, outcome, ports.clock.read().wall_ms, policies))
+
+
+def _settle(
+    work: LifecycleWork, row_id: str, token: int, outcome: SendOutcome, now_ms: int, policies: DeliveryPolicies
+) -> Ended | None:
+    seen = work.settle(row_id, token, outcome, now_ms)
+    if seen is None:
+        return None
+    actions = settle_delivery(seen, policies.settle)
+    turn = None if seen.turn is None else seen.turn.turn
+    refused = {one.action for one in work.apply(actions, now_ms, because=outcome.error)}
+    after = work.tables.outbox.get(row_id) or seen.row
+    done = [action for action in actions if action not in refused]
+    told = [row_event(seen.row, action) or turn_event(turn, action) for action in done]
+    events = tuple(event for event in told if event is not None)
+    return Ended(row=after, receipts=work.tables.receipts.of_row(row_id), events=events)
 
 
 def reflect(ended: Ended, ports: DeliveryPorts) -> None:

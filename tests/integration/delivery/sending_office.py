@@ -78,6 +78,11 @@ class CountingStore:
         with self.inner.transaction() as work:
             yield work
 
+    def run(self, step):
+        """The same as a call."""
+        with self.transaction() as work:
+            return step(work)
+
 
 class Office:
     """Everything that senders share. Each play is the life of one process (or of several)."""

@@ -10,6 +10,8 @@ from attrs import evolve
 
 from turnkeel.events import Died
 from turnkeel_adapters.sessions.collection import FileSessions
+from turnkeel_adapters.state import database
+from turnkeel_adapters.state.remembered import StateConnection
 from turnkeel_core import StartPolicy
 
 SCANS = 10
@@ -22,21 +24,25 @@ def counted(monkeypatch) -> Counter[str]:
     """Counts from here on: `opens` of session files, `statements` and `writes` by file, `scans` of the host."""
     seen: Counter[str] = Counter()
 
-    class Counted(apsw.Connection):
-        def __init__(self, filename: str, *rest, **options) -> None:
-            super().__init__(filename, *rest, **options)
-            self.name = Path(filename.removeprefix("file:").partition("?")[0]).name
-            if self.name != "turnkeel.db":
-                seen["opens"] += 1
+    def counting(base):
+        class Counted(base):
+            def __init__(self, filename: str, *rest, **options) -> None:
+                super().__init__(filename, *rest, **options)
+                self.name = Path(filename.removeprefix("file:").partition("?")[0]).name
+                if self.name != "turnkeel.db":
+                    seen["opens"] += 1
 
-        def execute(self, statements, *rest, **more):
-            seen[f"statements {self.name}"] += 1
-            first = statements.split(maxsplit=2)[:2]
-            if first == ["BEGIN", "IMMEDIATE"] or first[0] in ("INSERT", "UPDATE", "DELETE"):
-                seen["writes"] += 1
-            return super().execute(statements, *rest, **more)
+            def execute(self, statements, *rest, **more):
+                seen[f"statements {self.name}"] += 1
+                first = statements.split(maxsplit=2)[:2]
+                if first == ["BEGIN", "IMMEDIATE"] or first[0] in ("INSERT", "UPDATE", "DELETE"):
+                    seen["writes"] += 1
+                return super().execute(statements, *rest, **more)
 
-    monkeypatch.setattr(apsw, "Connection", Counted)
+        return Counted
+
+    monkeypatch.setattr(apsw, "Connection", counting(apsw.Connection))
+    monkeypatch.setattr(database, "StateConnection", counting(StateConnection))
     find = FileSessions.find
 
     def counting_find(self):
