@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import apsw
+import apsw.ext
 import pytest
 from attrs import evolve, fields
 from hypothesis import HealthCheck, given, settings
@@ -757,6 +758,22 @@ def test_no_query_walks_through_a_whole_table(much_ended, sql):
     plan = much_ended.rows(f"EXPLAIN QUERY PLAN {sql}", *(None,) * (numbered or sql.count("?")))
     scans = [text for *_, text in plan if text.startswith("SCAN") and text != "SCAN CONSTANT ROW"]
     assert [text for text in scans if not re.match(OPEN_ONLY, text)] == []
+
+
+OF_EACH_MESSAGE = (
+    "turn get", "turn payload", "turn note", "turn insert", "turn update", "turn set_note", "row get", "row payload",
+    "row insert", "row update", "row of_turn", "row last_ordinal", "evidence add", "evidence identity", "evidence keep",
+    "evidence outcome", "evidence take", "life add",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_EACH_MESSAGE)
+def test_no_statement_of_each_message_makes_a_table_of_its_own(much_ended, name):
+    """An IN of more than two words in a CHECK did, at every write, and cost more than all else of an accept."""
+    sql = QUERIES[name].format("status = ?, completed_at_ms = ?")
+    with much_ended.reading() as connection:
+        program = apsw.ext.query_info(connection, sql, explain=True).explain
+    assert {"OpenEphemeral", "OpenAutoindex", "SorterOpen"}.isdisjoint(step.opcode for step in program)
 
 
 def steps_of_a_look(folder, ended):

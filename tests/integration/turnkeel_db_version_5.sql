@@ -95,15 +95,14 @@ CREATE TABLE turn (
         turn_id TEXT PRIMARY KEY,
         session TEXT NOT NULL,
         accepted_at_ms INTEGER NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('accepted', 'running', 'failed_retryable', 'delivery_pending',
-            'delivered', 'failed_terminal', 'aborted')),
+        status TEXT NOT NULL CHECK (status = 'accepted' OR status = 'running' OR status = 'failed_retryable' OR status = 'delivery_pending' OR status = 'delivered' OR status = 'failed_terminal' OR status = 'aborted'),
         identity TEXT,
         attempts_started INTEGER NOT NULL CHECK (attempts_started >= 0),
         due_at_ms INTEGER,
         token INTEGER NOT NULL CHECK (token >= 0),
         lease_owner TEXT,
         lease_until_at_ms INTEGER,
-        replay TEXT NOT NULL CHECK (replay IN ('allowed', 'notify_only', 'never')),
+        replay TEXT NOT NULL CHECK (replay = 'allowed' OR replay = 'notify_only' OR replay = 'never'),
         in_session INTEGER NOT NULL CHECK (in_session IN (0, 1)),
         commands_abort INTEGER NOT NULL CHECK (commands_abort IN (0, 1)),
         payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
@@ -114,11 +113,11 @@ CREATE TABLE turn (
         payload TEXT NOT NULL,
         error TEXT,
         uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
-        notice TEXT NOT NULL DEFAULT 'none' CHECK (notice IN ('none', 'due', 'told')),
-        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK (withdrawal IN ('none', 'due', 'done')),
+        notice TEXT NOT NULL DEFAULT 'none' CHECK (notice = 'none' OR notice = 'due' OR notice = 'told'),
+        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK (withdrawal = 'none' OR withdrawal = 'due' OR withdrawal = 'done'),
         CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
         CHECK ((ack IS NULL) = (acked_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'aborted')) = (completed_at_ms IS NOT NULL)),
+        CHECK ((status = 'delivered' OR status = 'failed_terminal' OR status = 'aborted') = (completed_at_ms IS NOT NULL)),
         CHECK (completed_at_ms IS NULL OR (lease_owner IS NULL AND reason IS NOT NULL)),
         CHECK (status <> 'failed_retryable' OR due_at_ms IS NOT NULL)
     ) STRICT;
@@ -132,7 +131,7 @@ CREATE TABLE identity (
     ) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
         row_id TEXT PRIMARY KEY,
-        kind TEXT NOT NULL CHECK (kind IN ('tool', 'block', 'final')),
+        kind TEXT NOT NULL CHECK (kind = 'tool' OR kind = 'block' OR kind = 'final'),
         channel TEXT NOT NULL,
         lane TEXT NOT NULL,
         ordinal INTEGER NOT NULL,
@@ -140,8 +139,7 @@ CREATE TABLE outbox (
         idempotency_key TEXT NOT NULL,
         turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
         source TEXT,
-        status TEXT NOT NULL CHECK (status IN ('queued', 'sending', 'failed_retryable', 'unknown', 'delivered',
-            'failed_terminal', 'expired')),
+        status TEXT NOT NULL CHECK (status = 'queued' OR status = 'sending' OR status = 'failed_retryable' OR status = 'unknown' OR status = 'delivered' OR status = 'failed_terminal' OR status = 'expired'),
         attempts INTEGER NOT NULL CHECK (attempts >= 0),
         due_at_ms INTEGER,
         last_attempt_at_ms INTEGER,
@@ -161,7 +159,7 @@ CREATE TABLE outbox (
         payload TEXT NOT NULL,
         CHECK (retired = CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END),
         CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'expired')) = (completed_at_ms IS NOT NULL)),
+        CHECK ((status = 'delivered' OR status = 'failed_terminal' OR status = 'expired') = (completed_at_ms IS NOT NULL)),
         CHECK (status <> 'sending' OR lease_owner IS NOT NULL),
         CHECK (status <> 'delivered' OR parts_proven = parts),
         CHECK (status NOT IN ('failed_terminal', 'expired') OR reason IS NOT NULL),
@@ -170,8 +168,7 @@ CREATE TABLE outbox (
 CREATE TABLE taken (
         source TEXT PRIMARY KEY,
         session TEXT NOT NULL,
-        outcome TEXT NOT NULL CHECK (outcome IN ('queued', 'duplicate', 'turn_aborted', 'turn_settled', 'stale_token',
-            'unreadable')),
+        outcome TEXT NOT NULL CHECK (outcome = 'queued' OR outcome = 'duplicate' OR outcome = 'turn_aborted' OR outcome = 'turn_settled' OR outcome = 'stale_token' OR outcome = 'unreadable'),
         at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 CREATE TABLE life (

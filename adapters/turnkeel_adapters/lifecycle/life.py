@@ -24,8 +24,8 @@ WITHOUT_WORDS: Final = frozenset(one.__name__ for one in (*_BY_TURN, ClaimRow, R
 _COLUMNS: Final = "turn_id, row_id, at_ms, what, detail, because"
 _SUBJECT: Final = "coalesce(?1, 'row ' || ?2)"
 SQL: Final[dict[str, str]] = {
-    "add": f"INSERT INTO life (subject, id, {_COLUMNS}) SELECT {_SUBJECT}, coalesce(max(id), 0) + 1, ?1, ?2, ?3, ?4,"
-    f" ?5, ?6 FROM life WHERE subject = {_SUBJECT}",
+    "add": f"INSERT INTO life (subject, id, {_COLUMNS}) VALUES ({_SUBJECT}, (SELECT coalesce(max(id), 0) + 1 FROM life"
+    f" WHERE subject = {_SUBJECT}), ?1, ?2, ?3, ?4, ?5, ?6)",
     "of_turn": f"SELECT {_COLUMNS} FROM life WHERE subject = ? ORDER BY id",
     "of_row": f"SELECT {_COLUMNS} FROM life WHERE row_id = ?1 AND subject = coalesce((SELECT turn_id FROM outbox"
     " WHERE row_id = ?1), 'row ' || ?1) ORDER BY id",

@@ -5,20 +5,39 @@ The text of one migration (`migrations`): it is never changed once it has been r
 
 from typing import Final
 
-LIFECYCLE: Final = """
+
+def _one_of(column: str, *words: str) -> str:
+    # SQLite makes a table of its own for each IN of more than two, at every write: half of what an accept costs.
+    return " OR ".join(f"{column} = '{word}'" for word in words)
+
+
+_TURN_STATUS: Final = _one_of(
+    "status", "accepted", "running", "failed_retryable", "delivery_pending", "delivered", "failed_terminal", "aborted"
+)
+_TURN_ENDED: Final = _one_of("status", "delivered", "failed_terminal", "aborted")
+_REPLAY: Final = _one_of("replay", "allowed", "notify_only", "never")
+_NOTICE: Final = _one_of("notice", "none", "due", "told")
+_WITHDRAWAL: Final = _one_of("withdrawal", "none", "due", "done")
+_KIND: Final = _one_of("kind", "tool", "block", "final")
+_ROW_STATUS: Final = _one_of(
+    "status", "queued", "sending", "failed_retryable", "unknown", "delivered", "failed_terminal", "expired"
+)
+_ROW_ENDED: Final = _one_of("status", "delivered", "failed_terminal", "expired")
+_OUTCOME: Final = _one_of("outcome", "queued", "duplicate", "turn_aborted", "turn_settled", "stale_token", "unreadable")
+
+LIFECYCLE: Final = f"""
     CREATE TABLE turn (
         turn_id TEXT PRIMARY KEY,
         session TEXT NOT NULL,
         accepted_at_ms INTEGER NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('accepted', 'running', 'failed_retryable', 'delivery_pending',
-            'delivered', 'failed_terminal', 'aborted')),
+        status TEXT NOT NULL CHECK ({_TURN_STATUS}),
         identity TEXT,
         attempts_started INTEGER NOT NULL CHECK (attempts_started >= 0),
         due_at_ms INTEGER,
         token INTEGER NOT NULL CHECK (token >= 0),
         lease_owner TEXT,
         lease_until_at_ms INTEGER,
-        replay TEXT NOT NULL CHECK (replay IN ('allowed', 'notify_only', 'never')),
+        replay TEXT NOT NULL CHECK ({_REPLAY}),
         in_session INTEGER NOT NULL CHECK (in_session IN (0, 1)),
         commands_abort INTEGER NOT NULL CHECK (commands_abort IN (0, 1)),
         payload_ok INTEGER NOT NULL CHECK (payload_ok IN (0, 1)),
@@ -29,11 +48,11 @@ LIFECYCLE: Final = """
         payload TEXT NOT NULL,
         error TEXT,
         uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
-        notice TEXT NOT NULL DEFAULT 'none' CHECK (notice IN ('none', 'due', 'told')),
-        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK (withdrawal IN ('none', 'due', 'done')),
+        notice TEXT NOT NULL DEFAULT 'none' CHECK ({_NOTICE}),
+        withdrawal TEXT NOT NULL DEFAULT 'none' CHECK ({_WITHDRAWAL}),
         CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
         CHECK ((ack IS NULL) = (acked_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'aborted')) = (completed_at_ms IS NOT NULL)),
+        CHECK (({_TURN_ENDED}) = (completed_at_ms IS NOT NULL)),
         CHECK (completed_at_ms IS NULL OR (lease_owner IS NULL AND reason IS NOT NULL)),
         CHECK (status <> 'failed_retryable' OR due_at_ms IS NOT NULL)
     ) STRICT;
@@ -56,7 +75,7 @@ LIFECYCLE: Final = """
 
     CREATE TABLE outbox (
         row_id TEXT PRIMARY KEY,
-        kind TEXT NOT NULL CHECK (kind IN ('tool', 'block', 'final')),
+        kind TEXT NOT NULL CHECK ({_KIND}),
         channel TEXT NOT NULL,
         lane TEXT NOT NULL,
         ordinal INTEGER NOT NULL,
@@ -64,8 +83,7 @@ LIFECYCLE: Final = """
         idempotency_key TEXT NOT NULL,
         turn_id TEXT REFERENCES turn (turn_id) ON DELETE CASCADE,
         source TEXT,
-        status TEXT NOT NULL CHECK (status IN ('queued', 'sending', 'failed_retryable', 'unknown', 'delivered',
-            'failed_terminal', 'expired')),
+        status TEXT NOT NULL CHECK ({_ROW_STATUS}),
         attempts INTEGER NOT NULL CHECK (attempts >= 0),
         due_at_ms INTEGER,
         last_attempt_at_ms INTEGER,
@@ -85,7 +103,7 @@ LIFECYCLE: Final = """
         payload TEXT NOT NULL,
         CHECK (retired = CASE WHEN status IN ('failed_terminal', 'expired') THEN row_id ELSE '' END),
         CHECK ((lease_owner IS NULL) = (lease_until_at_ms IS NULL)),
-        CHECK ((status IN ('delivered', 'failed_terminal', 'expired')) = (completed_at_ms IS NOT NULL)),
+        CHECK (({_ROW_ENDED}) = (completed_at_ms IS NOT NULL)),
         CHECK (status <> 'sending' OR lease_owner IS NOT NULL),
         CHECK (status <> 'delivered' OR parts_proven = parts),
         CHECK (status NOT IN ('failed_terminal', 'expired') OR reason IS NOT NULL),
@@ -101,8 +119,7 @@ LIFECYCLE: Final = """
     CREATE TABLE taken (
         source TEXT PRIMARY KEY,
         session TEXT NOT NULL,
-        outcome TEXT NOT NULL CHECK (outcome IN ('queued', 'duplicate', 'turn_aborted', 'turn_settled', 'stale_token',
-            'unreadable')),
+        outcome TEXT NOT NULL CHECK ({_OUTCOME}),
         at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX taken_at ON taken (at_ms);
