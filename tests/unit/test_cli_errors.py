@@ -6,7 +6,6 @@ import apsw
 import pytest
 
 from turnkeel.cli.errors import CommandFailed, WrongUsage, exit_code_of, line_of
-from turnkeel.cli.host_commands import UsageError
 from turnkeel.cli.place import data_dir_of
 from turnkeel.cli.reading import patiently
 from turnkeel_adapters.config import BadZone, ConfigFault
@@ -30,7 +29,6 @@ PATH = Path("place/file")
         (InstallIdUnreadable(PATH), 1),
         (PermissionError(13, "Permission denied", "file"), 1),
         (WrongUsage("no"), 2),
-        (UsageError("no"), 2),
         (ConfigFault(PATH, ("no",)), 2),
         (BadZone("no"), 2),
         (BadSessionName("no"), 2),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from turnkeel.cli.host_commands import UsageError, config_for
+from turnkeel.cli.errors import WrongUsage
+from turnkeel.cli.host_commands import config_for
 from turnkeel.cli.launch import ContainerLauncher
 from turnkeel_adapters.config import AgentConfig, ContainerConfig
 from turnkeel_adapters.runners.oci import ContainerSettings
@@ -97,12 +98,12 @@ def test_an_agent_in_an_image_need_not_be_on_this_machine(written):
 
 
 def test_without_a_container_it_must_be(written):
-    with pytest.raises(UsageError, match="no such program"):
+    with pytest.raises(WrongUsage, match="no such program"):
         config_for(written(""), "no-such-program -p", None)
 
 
 def test_an_agent_that_would_be_passed_over_is_refused(written):
-    with pytest.raises(UsageError, match="command says what is started in the image"):
+    with pytest.raises(WrongUsage, match="command says what is started in the image"):
         config_for(written('[container]\nimage = "x"\ncommand = "bun run"\n'), "cat", None)
     path = written('[container]\nimage = "x"\ncommand = "bun run"\n[container.groups.team]\ncommand = []\n')
     assert config_for(path, "cat", None).agent.argv == ("cat",)

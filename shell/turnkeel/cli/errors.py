@@ -49,7 +49,7 @@ def exit_code_of(error: Exception) -> int | None:
         case CommandFailed() | AdapterError() | LockError() | RunnerError() | InstallIdUnreadable() | OSError():
             return FAILED
         case _:
-            return WRONG_USAGE if _is_usage_error(error) else None
+            return None
 
 
 def line_of(error: Exception) -> str:
@@ -59,9 +59,3 @@ def line_of(error: Exception) -> str:
         helps = _HELPS.get(error.errno or 0)
         return f"{place}{error.strerror}{f'; {helps}' if helps else ''}"
     return str(error) or type(error).__name__
-
-
-def _is_usage_error(error: Exception) -> bool:
-    from turnkeel.cli.host_commands import UsageError
-
-    return isinstance(error, UsageError)

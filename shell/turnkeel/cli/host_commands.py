@@ -15,6 +15,7 @@ from attrs import evolve
 from turnkeel.cli.assemble import OpenHost, open_host
 from turnkeel.cli.assemble_delivery import TERMINAL, channels_of
 from turnkeel.cli.conversation import Conversation
+from turnkeel.cli.errors import WrongUsage
 from turnkeel.cli.hiding import CANNOT_BE_HIDDEN, keeper, learn
 from turnkeel.cli.report import LogFormat, Reporter
 from turnkeel.delivery.interrupted import tell_interrupted
@@ -30,10 +31,6 @@ from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
 from turnkeel_adapters.system.clock import SystemClock
 from turnkeel_adapters.system.doorbell import ring
-
-
-class UsageError(Exception):
-    """The command line asks for something that makes no sense; the text says what to write instead."""
 
 
 def run(
@@ -96,22 +93,22 @@ def config_for(config: Path | None, agent: str | None, agent_runner: str | None)
     settings = load_config(config)
     learn(settings)
     if agent is not None and agent_runner is not None:
-        raise UsageError("give --agent (any program) or --agent-runner (speaks the session contract), not both")
+        raise WrongUsage("give --agent (any program) or --agent-runner (speaks the session contract), not both")
     command = agent if agent_runner is None else agent_runner
     if command is None:
         if not settings.agent.argv and settings.container is None:
-            raise UsageError("no agent: give --agent CMD, --agent-runner CMD, or [agent] command in the configuration")
+            raise WrongUsage("no agent: give --agent CMD, --agent-runner CMD, or [agent] command in the configuration")
         return settings
     try:
         argv = tuple(shlex.split(command))
     except ValueError as error:
-        raise UsageError(f"the agent command {command!r} cannot be split into words: {error}") from error
+        raise WrongUsage(f"the agent command {command!r} cannot be split into words: {error}") from error
     if not argv:
-        raise UsageError("the agent command is empty: name a program")
+        raise WrongUsage("the agent command is empty: name a program")
     if settings.container is None:
         _require_program(argv[0], settings)
     elif all(one.command for one in settings.container.all()):
-        raise UsageError("[container] command says what is started in the image: leave it out, or --agent")
+        raise WrongUsage("[container] command says what is started in the image: leave it out, or --agent")
     return evolve(settings, agent=evolve(settings.agent, argv=argv, speaks_contract=agent_runner is not None))
 
 
@@ -119,7 +116,7 @@ def _require_program(program: str, settings: HostConfig) -> None:
     """Better refused now than failed for every message."""
     environ = compose_environment(os.environ, settings.agent.pass_environment, dict(settings.agent.environment))
     if shutil.which(program, path=environ.get("PATH")) is None:
-        raise UsageError(f"no such program: {program!r} is not on the agent's PATH or cannot be run")
+        raise WrongUsage(f"no such program: {program!r} is not on the agent's PATH or cannot be run")
 
 
 async def _run(host: OpenHost, until_idle: bool) -> RunSummary:

@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
+from turnkeel.cli.answer_channel import require_channel
 from turnkeel.cli.assemble_schedules import firing_of
 from turnkeel.cli.durations import duration_ms
 from turnkeel.cli.errors import WrongUsage
@@ -60,6 +61,7 @@ def add_schedule(wanted: Wanted, data: Path | None, *, config: Path | None, json
     """Store a new schedule and say when it runs first. WrongUsage, BadSchedule."""
     settings, data_dir = load_config(config), data_dir_of(data)
     schedule = schedule_of(wanted, settings)
+    require_channel(wanted.channel, settings, config)
     make_data_dir(data_dir)
     with open_state(data_dir) as state:
         made = add(_firing(state, data_dir, settings), schedule)

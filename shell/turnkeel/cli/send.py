@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from turnkeel.cli.answer_channel import require_channel
 from turnkeel.cli.assemble_delivery import intake_of
 from turnkeel.cli.conversation import message_from, turn_id_of
 from turnkeel.cli.place import make_data_dir
@@ -29,7 +30,7 @@ def send(
     chat: str | None = None,
     config: Path | None = None,
 ) -> int:
-    """Accept a message and print its id; AdapterError if it is refused or cannot be stored: nothing was accepted."""
+    """Accept a message and print its id; AdapterError or WrongUsage: nothing was accepted."""
     answer = accept(data, session, text, key=key, channel=channel, chat=chat, config=config)
     print(turn_id_of(answer))
     if isinstance(answer, Accepted) and answer.stopped is not None:
@@ -59,6 +60,7 @@ def accept(
     """
     name = str(SessionName.parse(session))
     place, settings = chat or name, load_config(config)
+    require_channel(channel, settings, config)
     words = sys.stdin.read() if text == "-" else text
     said = message_from(words, time.time_ns() // 1_000_000, channel=channel, chat=place)
     identity = MessageIdentity(channel=channel, chat=place, message_id=key)
