@@ -17,8 +17,11 @@ with closing(sqlite3.connect(FOLDER / "outbound.db", isolation_level=None)) as o
     out.execute("DELETE FROM processing_ack WHERE status = 'processing'")
     while True:
         (FOLDER / ".heartbeat").touch()
-        with closing(sqlite3.connect(f"file:{FOLDER / 'inbound.db'}?mode=ro", uri=True)) as db:
-            rows = db.execute(NEWEST).fetchall()
+        try:
+            with closing(sqlite3.connect(f"file:{FOLDER / 'inbound.db'}?mode=ro", uri=True)) as db:
+                rows = db.execute(NEWEST).fetchall()
+        except sqlite3.OperationalError:
+            rows = []  # a commit of the host that ends at this instant looks like a dead writer's to a mere reader
         acked = {key for (key,) in out.execute("SELECT message_id FROM processing_ack").fetchall()}
         for key, content in reversed([row for row in rows if row[0] not in acked]):
             ack = "INSERT OR REPLACE INTO processing_ack VALUES (?, ?, datetime('now'))"
