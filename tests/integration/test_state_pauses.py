@@ -58,6 +58,18 @@ def test_a_pause_tells_whether_it_is_new_and_keeps_its_start(state):
     assert state.pauses.paused() == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "stands"), [("lunch", "lunch; no login"), (None, "no login"), ("no login", "no login")]
+)
+def test_a_reason_more_does_not_replace_what_the_operator_said(state, said, stands):
+    state.pauses.pause("main/a", said, 10)
+    for _ in range(2):
+        state.pauses.add("main/a", "no login", 20)
+    assert state.pauses.paused() == (Pause(session="main/a", reason=stands, since_at_ms=10),)
+    state.pauses.add("main/b", "no login", 30)
+    assert state.pauses.paused()[1] == Pause(session="main/b", reason="no login", since_at_ms=30)
+
+
 def test_the_pause_of_all_comes_first_and_a_restart_keeps_them(state, tmp_path):
     for session in ("main/b", "!/a", None):
         state.pauses.pause(session, None, 5)

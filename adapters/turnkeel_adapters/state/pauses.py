@@ -38,6 +38,16 @@ class Pauses:
             )
             return not known
 
+    def add(self, session: str, reason: str, at_ms: int) -> None:
+        """Pause a session for one reason more: what the operator said of a pause that stands is kept before it."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO pause (session, reason, since_at_ms) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE"
+                " SET reason = CASE WHEN instr(ifnull(reason, ''), excluded.reason) THEN reason"
+                " ELSE ifnull(reason || '; ', '') || excluded.reason END",
+                (session, self._redact(reason), at_ms),
+            )
+
     def resume(self, session: str | None) -> bool:
         """End the pause of a session, or the one of all (None). False if there was none."""
         with self._database.transaction() as db:

@@ -90,7 +90,7 @@ def bury(session: str, incarnation: Incarnation, ended: Ended, reading: SessionR
     """Record the end of a container, next to what the host had intended; an end that nobody saw blames nobody."""
     if is_refused(incarnation, ended):
         reason = refusal(reading, lambda message_id: ports.sessions.store(session).error_note(message_id))
-        ports.state.pauses.pause(session, reason, ended.ended_at_ms)
+        ports.state.pauses.add(session, reason, ended.ended_at_ms)
         ports.report(FaultSeen(session, "login", "refused", f"{reason}; mend it, then: turnkeel resume {session}"))
     unseen = ended.exit_code is None and ended.signal is None
     ports.state.incarnations.ended(
