@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from contextlib import closing
 
 import apsw
@@ -26,6 +27,13 @@ def row(key, of=None):
     return OutboxRow(
         row_id=key, kind="final", channel="c", lane="l", ordinal=0, queued_at_ms=NOW, idempotency_key=key, turn_id=of
     )
+
+
+def until(true):
+    ends = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.001)
 
 
 class Side:
@@ -138,8 +146,7 @@ def test_a_part_undone_among_others_is_forgotten_and_theirs_stay(ours):
 
     def first(work):
         inside.set()
-        while len(commits._calls) < 2:
-            pass
+        until(lambda: len(commits._calls) == 3)  # this one, and those that wait
         before = work.tables.turns.get("t1")
         work.tables.turns.update(before, evolve(before, due_at_ms=1))
 
@@ -159,11 +166,10 @@ def test_a_part_undone_among_others_is_forgotten_and_theirs_stay(ours):
 
     found, failed = [], []
     threads = [threading.Thread(target=run, args=(step,)) for step in (first, second, third)]
-    for thread in threads:
+    for count, thread in enumerate(threads, 1):
         thread.start()
         assert inside.wait(60)
-        while thread is threads[1] and not commits._calls:
-            pass
+        until(lambda count=count: count == 3 or len(commits._calls) == count)
     for thread in threads:
         thread.join(60)
     assert (found, len(failed), ours.seen("t1")) == ([1], 1, 1)

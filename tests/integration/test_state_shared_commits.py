@@ -45,7 +45,8 @@ class Crowd:
             def do(db):
                 if name == 0:
                     inside.set()
-                    until(lambda: commits._waiting + len(commits._calls) >= len(parts) - 1)
+                    others = len(parts) - (self.way != "calls")  # a call that is being made is among the calls still
+                    until(lambda: commits._waiting + len(commits._calls) >= others)
                 part(db)
 
             try:
@@ -280,3 +281,46 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_made(crowd):
     crowd.database._commits._calls.append(call)
     crowd.database.run_shared(write("wanted"))
     assert crowd.on_disk() == {"wanted"}
+
+
+def test_a_thread_stopped_as_it_makes_the_call_of_another_leaves_nobody_waiting(crowd, monkeypatch):
+    """Wherever Ctrl-C reaches it: the other is told, its changes are undone, and the next call is made."""
+    for at in ("the call's begin", "the call", "the call's way into the batch"):
+        crowd.failed.clear()
+        commits, inside, told = crowd.database._commits, threading.Event(), []
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        def leads(db, commits=commits, inside=inside, at=at):
+            inside.set()
+            until(lambda: commits._calls)
+            if at == "the call's begin":
+                monkeypatch.setattr(commits, "_make", stop)
+            elif at == "the call's way into the batch":
+                monkeypatch.setattr(shared_calls.Call, "join", stop)
+
+        def lead(leads=leads, told=told):
+            try:
+                with crowd.database.shared_transaction() as db:
+                    leads(db)
+            except KeyboardInterrupt as error:
+                told.append(error)
+
+        def follow(told=told, at=at):
+            try:
+                crowd.database.run_shared(stop if at == "the call" else write(at))
+            except RuntimeError as error:
+                told.append(error)
+
+        threads = [threading.Thread(target=lead), threading.Thread(target=follow)]
+        threads[0].start()
+        assert inside.wait(60)
+        threads[1].start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive(), at
+        monkeypatch.undo()
+        assert sorted(type(error).__name__ for error in told) == ["KeyboardInterrupt", "RuntimeError"], at
+        crowd.database.run_shared(write(f"after {at}"))
+        assert f"after {at}" in crowd.on_disk()

@@ -57,6 +57,12 @@ class Connection:
     def total_changes(self) -> int: ...
     def wal_checkpoint(self, dbname: str | None = None, mode: int = 0) -> tuple[int, int]: ...
 
+class VFSFile:
+    def __init__(self, vfs: str, filename: str, flags: list[int]) -> None: ...
+    def xClose(self) -> None: ...
+    def xFileSize(self) -> int: ...
+    def xRead(self, amount: int, offset: int) -> bytes: ...
+
 class Error(Exception):
     result: int
     extendedresult: int
@@ -225,6 +231,7 @@ SQLITE_OK_SYMLINK: Final = 512
 SQLITE_OPEN_CREATE: Final = 4
 SQLITE_OPEN_EXRESCODE: Final = 33554432
 SQLITE_OPEN_FULLMUTEX: Final = 65536
+SQLITE_OPEN_MAIN_DB: Final = 256
 SQLITE_OPEN_MEMORY: Final = 128
 SQLITE_OPEN_NOFOLLOW: Final = 16777216
 SQLITE_OPEN_NOMUTEX: Final = 32768

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import apsw
 
+from turnkeel_adapters.database_file import says_wal
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.sessions.faults import faults_named
 from turnkeel_adapters.sessions.schema import INBOUND_SCHEMA, OUTBOUND_SCHEMA
 
 BUSY_TIMEOUT_MS: Final = 5_000
 
-_WAL_VERSION = 2
 _SUPER_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _HOT_JOURNAL_LOOKS = 3
 
@@ -35,7 +35,7 @@ def open_read_only(path: Path, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> apsw.C
     path = _regular_file(path)
     with faults_named(path):
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW
-        if not _says_wal(path):
+        if not says_wal(path):
             return _set_up(apsw.Connection(str(path), flags=flags), busy_timeout_ms)
         wal = _beside(path, "-wal")
         with suppress(FileNotFoundError):
@@ -145,12 +145,6 @@ def _regular_file(path: Path) -> Path:
     if found.st_size == 0 and not _beside(real, "-journal").exists():
         raise SessionFault(path, "empty", "0 bytes")
     return real
-
-
-def _says_wal(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(20)
-    return len(header) == 20 and _WAL_VERSION in header[18:20]
 
 
 def _refuse_super_journal(path: Path) -> None:

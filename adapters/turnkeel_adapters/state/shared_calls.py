@@ -15,12 +15,13 @@ def interrupted() -> Exception:
 class Call:
     """A thread's part as a call, for whoever has the lock; `withdrawn`: nobody waits for it any more."""
 
-    __slots__ = ("_bell", "_over", "error", "result", "step", "withdrawn")
+    __slots__ = ("_bell", "_joined", "_over", "error", "result", "step", "withdrawn")
 
     def __init__(self, step: Callable[[StateConnection], object]) -> None:
         self.step = step
         self.result: object = None
         self.error: Exception | None = None
+        self._joined = False
         self._over = False
         self.withdrawn = False
         self._bell = SimpleQueue[None]()
@@ -33,6 +34,16 @@ class Call:
         """Nothing of it will change any more."""
         self.error, self._over = error, True
         self.ring()
+
+    def join(self, batch: "Batch") -> None:
+        """It was made: what becomes of the batch becomes of it."""
+        batch.calls.append(self)
+        self._joined = True
+
+    def leave_alone(self) -> None:
+        """Nobody will make it any more: if a thread was stopped before it had, who waits is told."""
+        if not self._joined and not self._over:
+            self.end(interrupted())
 
     def ring(self) -> None:
         """Wake who waits: it is over, or the lock may be free."""

@@ -180,7 +180,10 @@ class SharedCommits:
         """Make the calls of those who wait, commit unless somebody waits who will, and let go."""
         try:
             while self._calls and not self._is_full():
-                self._make(self._calls.popleft())
+                try:
+                    self._make(self._calls[0])
+                finally:
+                    self._calls.popleft().leave_alone()
             if self._waiting == 0 or self._is_full():
                 self.finish()
         finally:
@@ -198,7 +201,7 @@ class SharedCommits:
                 self._leave(batch, error)
             else:
                 self._leave(batch, None)
-                batch.calls.append(call)
+                call.join(batch)
         except Exception as error:
             call.end(error)
         except BaseException:
@@ -240,6 +243,7 @@ class SharedCommits:
             with self._lock:
                 if self._batch is batch:
                     self.finish()
+            self._hand_on()
 
 
 class _Part(AbstractContextManager[StateConnection]):

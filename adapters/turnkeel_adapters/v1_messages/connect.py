@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import apsw
 
+from turnkeel_adapters.database_file import copy_database, says_wal
 from turnkeel_adapters.errors import AdapterError
 from turnkeel_adapters.sessions.rows import columns_of
 
@@ -18,7 +19,6 @@ MARKER: Final = "processing_started_at"
 _NEEDED: Final = frozenset(
     {"id", "chat_jid", "sender", "sender_name", "content", "timestamp", "is_from_me", "is_bot_message"}
 )
-_WAL_VERSION = 2
 
 
 class V1Fault(AdapterError):
@@ -79,7 +79,7 @@ def reading_v1(path: Path, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Generator[
 
 def _open_to_read(path: Path, busy_timeout_ms: int, stack: ExitStack) -> apsw.Connection:
     wal, shm = _beside(path, "-wal"), _beside(path, "-shm")
-    if not _says_wal(path) or shm.exists():
+    if not says_wal(path.resolve()) or shm.exists():
         db = stack.enter_context(closing(apsw.Connection(_uri(path, "mode=ro"), flags=_READ)))
         db.set_busy_timeout(busy_timeout_ms)
         try:
@@ -91,7 +91,7 @@ def _open_to_read(path: Path, busy_timeout_ms: int, stack: ExitStack) -> apsw.Co
         # Nobody has it open, and SQLite would make files beside it even for a reader.
         return stack.enter_context(closing(apsw.Connection(_uri(path, "immutable=1"), flags=_READ)))
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnkeel-v1-")))
-    shutil.copyfile(path, scratch / path.name)
+    copy_database(path.resolve(), scratch / path.name)
     for suffix in ("-journal", "-wal"):
         with suppress(FileNotFoundError):  # a commit may end, and its journal go, at any moment
             shutil.copyfile(_beside(path, suffix), scratch / f"{path.name}{suffix}")
@@ -121,12 +121,6 @@ def _require_table(path: Path, db: apsw.Connection) -> None:
     missing = _NEEDED - columns_of(db, "messages")
     if missing:
         raise V1Fault(path, f"no table `messages` of NanoClaw v1: it lacks {', '.join(sorted(missing))}")
-
-
-def _says_wal(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(20)
-    return len(header) == 20 and _WAL_VERSION in header[18:20]
 
 
 def _beside(path: Path, suffix: str) -> Path:

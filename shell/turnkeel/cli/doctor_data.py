@@ -11,6 +11,7 @@ from turnkeel.cli.doctor_records import Checked, fail, info, ok, warn
 from turnkeel.cli.errors import line_of
 from turnkeel.cli.place import TREE
 from turnkeel.cli.reading import open_reading, patiently
+from turnkeel_adapters.database_file import read_header
 from turnkeel_adapters.errors import SessionFault
 from turnkeel_adapters.state.database import StateFault, require_plain_file
 from turnkeel_adapters.state.migrations import MIGRATIONS
@@ -97,8 +98,7 @@ def check_database(data_dir: Path) -> Checked:
         return info(FILE_NAME, "none yet: no host has worked here", "the first `turnkeel run` makes it")
     try:
         require_plain_file(path)
-        with path.open("rb") as file:
-            head = file.read(100)
+        head = read_header(path.resolve())
         wal, version = 2 in head[18:20], int.from_bytes(head[60:64], "big")
         if wal and probe(data_dir) is None:
             text = "its host was killed, or stopped while it was read: a part of it is in the log beside it"

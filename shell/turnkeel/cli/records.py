@@ -13,6 +13,7 @@ import apsw
 from attrs import frozen
 
 from turnkeel.cli.errors import line_of
+from turnkeel_adapters.database_file import copy_database, says_wal
 from turnkeel_adapters.state.database import StateFault, require_plain_file
 from turnkeel_adapters.state.store import FILE_NAME, HostState
 from turnkeel_adapters.system.lock import Holder
@@ -57,7 +58,7 @@ def open_records(data_dir: Path, host: Holder | None, stack: ExitStack) -> Recor
         return Records(state=_empty(stack), there=False)
     try:
         require_plain_file(path)
-        if host is None and _is_wal(path):
+        if host is None and says_wal(path.resolve()):
             return Records(state=_copied(data_dir, stack), notes=_left(data_dir))
         return Records(state=stack.enter_context(patiently(lambda: HostState(data_dir, read_only=True))))
     except (StateFault, OSError) as fault:
@@ -83,11 +84,6 @@ def _beside(data_dir: Path, suffix: str) -> bool:
     return (data_dir / f"{FILE_NAME}{suffix}").exists()
 
 
-def _is_wal(path: Path) -> bool:
-    with path.open("rb") as file:
-        return 2 in file.read(20)[18:]
-
-
 def _empty(stack: ExitStack) -> HostState:
     return stack.enter_context(HostState(_scratch(stack)))
 
@@ -100,7 +96,8 @@ def _copied(data_dir: Path, stack: ExitStack) -> HostState:
         try:
             scratch, before = _scratch(stack), _stamps(data_dir)
             for name in before:
-                shutil.copyfile(data_dir / name, scratch / name)
+                copy = copy_database if name == FILE_NAME else shutil.copyfile
+                copy((data_dir / name).resolve(), scratch / name)
             unchanged = _stamps(data_dir) == before
         except FileNotFoundError:
             continue  # its writer has just closed it
