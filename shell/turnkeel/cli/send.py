@@ -31,6 +31,7 @@ def send(
     config: Path | None = None,
 ) -> int:
     """Accept a message and print its id; AdapterError or WrongUsage: nothing was accepted."""
+    require_channel(channel, load_config(config), config)
     answer = accept(data, session, text, key=key, channel=channel, chat=chat, config=config)
     print(turn_id_of(answer))
     if isinstance(answer, Accepted) and answer.stopped is not None:
@@ -60,7 +61,6 @@ def accept(
     """
     name = str(SessionName.parse(session))
     place, settings = chat or name, load_config(config)
-    require_channel(channel, settings, config)
     words = sys.stdin.read() if text == "-" else text
     said = message_from(words, time.time_ns() // 1_000_000, channel=channel, chat=place)
     identity = MessageIdentity(channel=channel, chat=place, message_id=key)
