@@ -45,17 +45,17 @@ def _opened(path: Path) -> Generator[apsw.VFSFile, None, None]:
     try:
         file = apsw.VFSFile("", str(path), [_FLAGS, 0])
     except apsw.CantOpenError as error:
-        raise _why_not(path) from error
+        raise why_not(path) from error
     try:
         yield file
     except apsw.IOError as error:
-        raise _why_not(path) from error
+        raise why_not(path) from error
     finally:
         file.xClose()
 
 
-def _why_not(path: Path) -> OSError:
-    # SQLite does not pass the errno on, so the likely causes are asked for one by one.
+def why_not(path: Path) -> OSError:
+    """Why SQLite cannot open it. It does not pass the errno on, so the likely causes are asked for one by one."""
     try:
         mode = os.lstat(path).st_mode
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 
+from turnkeel_adapters.database_file import why_not
 from turnkeel_adapters.errors import FaultKind, SessionFault
 
 _BY_CLASS: tuple[tuple[type[apsw.Error], FaultKind], ...] = (
@@ -82,11 +83,5 @@ def _sqlite_kind(path: Path, error: apsw.Error) -> FaultKind | None:
 
 
 def _cannot_open_kind(path: Path) -> FaultKind:
-    # SQLite does not pass the errno on, so the likely causes are asked for one by one.
-    try:
-        os.stat(path)
-    except OSError as error:
-        return _BY_ERRNO.get(error.errno or 0, "io")
-    if not os.access(path, os.R_OK):
-        return "denied"
-    return "io" if os.access(path.parent, os.W_OK) else "read_only"
+    kind = _BY_ERRNO.get(why_not(path).errno or 0, "io")
+    return "read_only" if kind == "io" and not os.access(path.parent, os.W_OK) else kind

@@ -7,7 +7,7 @@ from typing import Final
 
 
 def _one_of(column: str, *words: str) -> str:
-    # SQLite makes a table of its own for each IN of more than two, at every write: half of what an accept costs.
+    # SQLite makes a table of its own for each IN of more than two words, at every write.
     return " OR ".join(f"{column} = '{word}'" for word in words)
 
 
