@@ -26,6 +26,7 @@ from turnkeel_adapters.lifecycle.apply import Refused
 from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
 from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.lifecycle.tables import LifeLine
+from turnkeel_adapters.lifecycle.whole_life import life_of_row, life_of_turn
 from turnkeel_adapters.state import dead
 from turnkeel_adapters.state.database import StateDatabase
 from turnkeel_adapters.state.dead import DeadRecord
@@ -35,6 +36,7 @@ from turnkeel_core import (
     AcceptSnapshot,
     AcceptTurn,
     ClaimRow,
+    DeliverRow,
     EnqueueRow,
     EnqueueSnapshot,
     ExpireRow,
@@ -278,7 +280,7 @@ def test_a_line_that_is_stored_without_redaction_holds_no_free_text(name):
     assert texts <= {"turn_id", "row_id", "owner", "idempotency_key"}
 
 
-def test_each_stored_action_is_one_line_of_life_and_no_other_is(store):
+def test_each_stored_action_is_one_line_of_life_and_lines_are_kept_only_of_what_no_record_tells(store):
     with store.transaction() as work:
         assert isinstance(accept(work, because="found in its inbox"), AcceptTurn)
         accept(work, "t2", because="again")  # a duplicate: nothing of it is stored
@@ -286,26 +288,30 @@ def test_each_stored_action_is_one_line_of_life_and_no_other_is(store):
         claim = plan_deliveries(work.deliveries("w", NOW + 2, ()))[0]
         work.apply([claim], NOW + 2, because="it is the first of its lane")
         work.apply([claim], NOW + 2)  # refused: its token is taken
-        work.apply(settle_delivery(work.settle("r1", claim.token, SENT, NOW + 3)), NOW + 3)
-        work.apply([RecordReceipts("r1", SENT.receipts)], NOW + 4)  # known already
-        lines = work.tables.life.of_turn("t1")
+        sent = Sent((Receipt(0, "p", NOW + 3),))
+        work.apply(settle_delivery(work.settle("r1", claim.token, sent, NOW + 3)), NOW + 3)
+        work.apply([RecordReceipts("r1", sent.receipts)], NOW + 4)  # known already
+        lines, kept = life_of_turn(work.tables, "t1"), work.tables.life.of_turn("t1")
     assert [(line.what, line.row_id, line.at_ms - NOW) for line in lines] == [
         ("AcceptTurn", None, 0),
         ("ClaimTurn", None, 1),
         ("EnqueueRow", "r1", 1),
-        ("AwaitDelivery", None, 1),
         ("ClaimRow", "r1", 2),
         ("RecordReceipts", "r1", 3),
         ("DeliverRow", "r1", 3),
         ("SettleDelivered", None, 3),
     ]
     assert [line.detail for line in lines if line.what in ("AcceptTurn", "EnqueueRow")] == [None, None]
-    assert wire.loads(lines[4].detail, ClaimRow) == claim
+    assert [line.what for line in kept] == ["AcceptTurn", "ClaimTurn", "ClaimRow"]
+    assert wire.loads(lines[3].detail, ClaimRow) == claim
+    assert wire.loads(lines[4].detail, RecordReceipts) == RecordReceipts("r1", sent.receipts)
+    assert wire.loads(lines[5].detail, DeliverRow) == DeliverRow("r1", NOW + 3, 1)
+    assert wire.loads(lines[6].detail, SettleDelivered) == SettleDelivered("t1", NOW + 3, "sent", 1)
     assert {line.because for line in lines} == {"", "found in its inbox", "it is the first of its lane"}
     with store.transaction() as work:
-        assert work.tables.life.of_row("r1") == tuple(line for line in lines if line.row_id == "r1")
+        assert life_of_row(work.tables, "r1") == tuple(line for line in lines if line.row_id == "r1")
         work.apply(plan_prune(work.prune(NOW + 9 * DAY, SettlePolicy(), limit=10)), NOW + 9 * DAY)
-        assert (work.tables.life.of_turn("t1"), work.tables.life.of_row("r1")) == ((), ())
+        assert (life_of_turn(work.tables, "t1"), life_of_row(work.tables, "r1")) == ((), ())
 
 
 def failed(reason, kind="final"):
@@ -502,7 +508,8 @@ class Twins(life.Host):
     def beside(self, work):
         """What both stores keep with the records."""
         tables = work.tables
-        lives = [*map(tables.life.of_turn, self.turns), *map(tables.life.of_row, self.rows)]
+        lives = [life_of_turn(tables, turn_id) for turn_id in self.turns]
+        lives += [life_of_row(tables, row_id) for row_id in self.rows]
         letters = [tables.dead.of_message(session, name) for session in ("s", "") for name in (*self.turns, *self.rows)]
         lanes = [work.next_ordinal(row.lane, self.now_ms) for row in self.rows.values()]
         return lives, letters, lanes, work.lease_owners()

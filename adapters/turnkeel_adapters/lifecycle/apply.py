@@ -1,11 +1,11 @@
 """What does a store do with a decision's actions, and which of them came too late?
 
 The meaning is `after_turn` and `after_row`; here are the uniqueness, the fences and what is kept beside the records:
-a line of life for each action that changed something, and a dead letter for what has failed for good.
+a line of life for what they will not tell (`whole_life` joins both), and a dead letter for what has failed for good.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -77,6 +77,8 @@ Change: TypeAlias = (
     | Unchanging
 )
 
+_TOLD: Final = (AcceptTurn, EnqueueRow, AwaitDelivery, DeliverRow, SettleDelivered)
+"""The records tell these afterwards: only a reason of the decision makes a line of them."""
 _RowChange: TypeAlias = ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
 
 
@@ -114,14 +116,13 @@ def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> R
         case AcceptTurn(turn):
             if not _accept(tables, turn, now.payloads[turn.turn_id]):
                 return Refused(action, "exists")
-            if now.because:  # else the turn itself tells all of it
-                lines.append(_line(action, now, turn.turn_id, None))
+            _note_line(lines, action, now, turn.turn_id, None)
         case EnqueueRow(row):
             if not tables.outbox.insert(row, now.payloads[row.row_id]):
                 return Refused(action, "exists")
             if row.source is not None:
                 tables.sources.take(row.source, row.session, "queued", now.at_ms)
-            lines.append(_line(action, now, row.turn_id, row.row_id))
+            _note_line(lines, action, now, row.turn_id, row.row_id)
         case RefuseReply():
             if action.source is not None:
                 tables.sources.take(action.source, action.session, action.reason, now.at_ms)
@@ -146,10 +147,12 @@ def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> R
     return None
 
 
-def _line(action: Change, now: Now, turn_id: str | None, row_id: str | None) -> LifeLine:
+def _note_line(lines: list[LifeLine], action: Change, now: Now, turn_id: str | None, row_id: str | None) -> None:
+    if not now.because and isinstance(action, _TOLD):
+        return
     detail = None if isinstance(action, AcceptTurn | EnqueueRow) else wire.dumps(action)
-    what = type(action).__name__
-    return LifeLine(turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=now.because)
+    what, because = type(action).__name__, now.because
+    lines.append(LifeLine(turn_id=turn_id, row_id=row_id, at_ms=now.at_ms, what=what, detail=detail, because=because))
 
 
 def _accept(tables: Tables, turn: Turn, payload: str) -> bool:
@@ -184,9 +187,8 @@ def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLi
     before = tables.outbox.get(action.row_id)
     if before is None:
         return Refused(action, "missing")
-    proofs = 0
     if isinstance(action, RecordReceipts):
-        proofs = tables.receipts.add(action.row_id, action.receipts)
+        tables.receipts.add(action.row_id, action.receipts)
     elif before.status in ROW_TERMINAL:
         return Refused(action, "terminal")
     after = after_row(before, action)
@@ -198,8 +200,8 @@ def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLi
         letter = dead_reply(after, action, tables.outbox.payload(before.row_id))
         if letter is not None:
             tables.dead.keep(letter)
-    if after != before or proofs:
-        lines.append(_line(action, now, before.turn_id, before.row_id))
+    if after != before and not isinstance(action, RecordReceipts):  # the receipts tell it
+        _note_line(lines, action, now, before.turn_id, before.row_id)
     return None
 
 
@@ -222,7 +224,7 @@ def _change_turn(tables: Tables, action: TurnChange, now: Now, lines: list[LifeL
         if letter is not None:
             tables.dead.keep(letter)
     if after != before:
-        lines.append(_line(action, now, before.turn_id, None))
+        _note_line(lines, action, now, before.turn_id, None)
     return None
 
 

@@ -10,6 +10,7 @@ from turnkeel.cli.show import Line, said
 from turnkeel.cli.trace_words import words_of_line
 from turnkeel.cli.why_message import in_files
 from turnkeel_adapters.errors import SessionFault
+from turnkeel_adapters.lifecycle import whole_life
 from turnkeel_adapters.lifecycle.listing import Listing, RowSummary, TurnSummary
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
 from turnkeel_adapters.lifecycle.tables import LifeLine
@@ -52,8 +53,9 @@ def life_of_turn(listing: Listing, reading: Reading, summary: TurnSummary, now_m
     late = (listing.tables.outbox.by_source(encode_parts(turn.session, reply.message_id)) for reply in replies)
     ids = dict.fromkeys((*(one.row_id for one in summary.rows), *(one.row_id for one in late if one is not None)))
     rows = tuple(found for row_id in ids if (found := listing.row(row_id)) is not None)
-    lines = [*listing.tables.life.of_turn(turn.turn_id)]
-    lines += [line for one in rows if one.row.turn_id is None for line in listing.tables.life.of_row(one.row.row_id)]
+    lines = [*whole_life.life_of_turn(listing.tables, turn.turn_id)]
+    nobodys = (one.row.row_id for one in rows if one.row.turn_id is None)
+    lines += [line for row_id in nobodys for line in whole_life.life_of_row(listing.tables, row_id)]
     moments = [
         *_accepted(turn, incoming, lines),
         *_written(turn, row),
@@ -84,7 +86,7 @@ def _again(listing: Listing, turn: Turn) -> list[Moment]:
 def life_of_row(listing: Listing, summary: RowSummary) -> Life:
     """Everything about a row that belongs to no turn."""
     row, rows = summary.row, (summary,)
-    moments = _of_store(listing.tables.life.of_row(row.row_id), rows)
+    moments = _of_store(whole_life.life_of_row(listing.tables, row.row_id), rows)
     of = f" of {row.session}" if row.session else ""
     return Life(
         title=f"row {row.row_id}{of}, of no turn, by {row.channel}",

@@ -10,6 +10,7 @@ from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.sender import Sender
 from turnkeel_adapters.channels import Capabilities, MemoryChannel
+from turnkeel_adapters.lifecycle import whole_life
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
 from turnkeel_adapters.sessions.collection import FileSessions
 from turnkeel_adapters.sessions.names import SessionName
@@ -221,7 +222,7 @@ class Office:
     def life(self, row_id):
         """What was done to the row, in order."""
         with self.store.inner.transaction() as work:
-            return [line.what for line in work.tables.life.of_row(row_id)]
+            return [line.what for line in whole_life.life_of_row(work.tables, row_id)]
 
     def shown(self, channel=None):
         """The texts that people see."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from turnkeel_adapters.lifecycle import whole_life
 from turnkeel_adapters.lifecycle.payloads import Outgoing
 from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.state.database import StateDatabase
@@ -78,7 +79,7 @@ def row(data, row_id):
 
 def life(data, row_id):
     with opened(data) as store, store.transaction() as work:
-        return [line.what for line in work.tables.life.of_row(row_id)]
+        return [line.what for line in whole_life.life_of_row(work.tables, row_id)]
 
 
 def log(data, what):
