@@ -1,7 +1,7 @@
 """How does the lifecycle store behave without a disk? It forgets with its process: for tests and simulations."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -67,6 +67,16 @@ class MemoryLifecycle:
         """One transaction as a call."""
         with self.transaction() as work:
             return step(work)
+
+    def run_each(self, steps: Iterable[Callable[[LifecycleWork], T]]) -> tuple[T | Exception, ...]:
+        """Each for itself."""
+        return tuple(self._tried(step) for step in steps)
+
+    def _tried(self, step: Callable[[LifecycleWork], T]) -> T | Exception:
+        try:
+            return self.run(step)
+        except Exception as error:
+            return error
 
     @contextmanager
     def reading(self) -> Generator[LifecycleWork, None, None]:

@@ -1,6 +1,6 @@
 """How does a host reach its store of turns and outbox rows, whichever it is?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -19,6 +19,10 @@ class LifecycleStore(Protocol):
     def transaction(self) -> AbstractContextManager[LifecycleWork]: ...
     def run(self, step: Callable[[LifecycleWork], T]) -> T:
         """One transaction as a call, which another thread that waits may make: no lock is held that `step` needs."""
+        ...
+
+    def run_each(self, steps: Iterable[Callable[[LifecycleWork], T]]) -> tuple[T | Exception, ...]:
+        """Several such calls, each for itself: its result, or its error and nothing of it stored."""
         ...
 
     def reading(self) -> AbstractContextManager[LifecycleWork]: ...

@@ -1,7 +1,8 @@
 """How are the tables of `turnkeel.db` one lifecycle store?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -57,7 +58,14 @@ class StateLifecycle:
 
         Another thread may make it, so the caller holds no lock that `step` needs. StateFault.
         """
-        return self._database.run_shared(lambda connection: step(self._on(connection)))
+        return self._database.run_shared(partial(self._step, step))
+
+    def run_each(self, steps: Iterable[Callable[[LifecycleWork], T]]) -> tuple[T | Exception, ...]:
+        """Each a transaction of its own, with one commit for all; StateFault is in place of what was not stored."""
+        return self._database.run_each_shared([partial(self._step, step) for step in steps])
+
+    def _step(self, step: Callable[[LifecycleWork], T], connection: StateConnection) -> T:
+        return step(self._on(connection))
 
     def _on(self, connection: StateConnection) -> LifecycleWork:
         # It is always the database's one connection, and its lock is held.

@@ -1,7 +1,7 @@
 """How is `turnkeel.db` opened, so that what it acknowledged is on the disk?"""
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,10 @@ class StateDatabase:
     def run_shared(self, step: Callable[[StateConnection], T]) -> T:
         """A shared transaction as a call, which another thread may make: it must hold no lock that `step` needs."""
         return self._commits.run(step)
+
+    def run_each_shared(self, steps: Iterable[Callable[[StateConnection], T]]) -> tuple[T | Exception, ...]:
+        """Several such calls at once, each for itself: its result, or its error."""
+        return self._commits.run_each(steps)
 
     @contextmanager
     def reading(self) -> Generator[StateConnection, None, None]:

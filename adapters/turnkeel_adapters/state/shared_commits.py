@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Final, Literal, TypeVar, cast
@@ -51,19 +51,40 @@ class SharedCommits:
             finally:
                 self._lock.release()
         call = Call(step)
-        self._calls.append(call)
-        try:
-            while not call.is_over():
-                rung = mine or call.wait(_LOOK_S)
-                if not call.is_over() and (mine or self._lock.acquire(blocking=False)):
-                    if not rung:
-                        self.finish()  # who was to commit was stopped before he came
-                    self._release()
-                    mine = False
-        except BaseException:
-            call.withdrawn = True
-            raise
+        self._all_over((call,), mine)
         return cast(T, call.outcome())
+
+    def run_each(self, steps: Iterable[Callable[[StateConnection], T]]) -> tuple[T | Exception, ...]:
+        """Several parts as calls: back when each is committed or undone, for itself; its result or its error.
+
+        Inside another part they are all that one's, and an error is raised.
+        """
+        mine = self._lock.acquire(blocking=False)
+        if mine and self._inside:
+            try:
+                return tuple(step(self.connection) for step in steps)
+            finally:
+                self._lock.release()
+        calls = tuple(Call(step) for step in steps)
+        self._all_over(calls, mine)
+        return tuple(cast(T, call.result) if call.error is None else call.error for call in calls)
+
+    def _all_over(self, calls: tuple[Call, ...], mine: bool) -> None:
+        """Ask for the calls and wait until they are over; `mine`: this thread has the lock, and lets go of it."""
+        self._calls.extend(calls)
+        try:
+            for call in calls:
+                while not call.is_over():
+                    rung = mine or call.wait(_LOOK_S)
+                    if not call.is_over() and (mine or self._lock.acquire(blocking=False)):
+                        if not rung:
+                            self.finish()  # who was to commit was stopped before he came
+                        self._release()
+                        mine = False
+        except BaseException:
+            for call in calls:
+                call.withdrawn = True
+            raise
 
     @contextmanager
     def alone(self, begin: str, end: str) -> Generator[None, None, None]:

@@ -40,35 +40,30 @@ def renew(work: LifecycleWork, row: OutboxRow, token: int, ports: DeliveryPorts,
 
 
 def keep_part(
-    row_id: str, token: int, receipts: tuple[Receipt, ...], ports: DeliveryPorts, policies: DeliveryPolicies
+    work: LifecycleWork,
+    row_id: str,
+    token: int,
+    receipts: tuple[Receipt, ...],
+    ports: DeliveryPorts,
+    policies: DeliveryPolicies,
 ) -> bool:
     """Store a part's receipts at once; whether the row is this sender's still, so that another part may be sent.
 
-    Lost is also a row whose turn was aborted. AdapterError.
+    Lost is also a row whose turn was aborted.
     """
-
-    def keep(work: LifecycleWork) -> bool:
-        if receipts:
-            work.apply([RecordReceipts(row_id, receipts)], ports.clock.read().wall_ms, because="a part is proven")
-        row = work.tables.outbox.get(row_id)
-        return row is not None and row.status == "sending" and renew(work, row, token, ports, policies)
-
-    return ports.lifecycle.run(keep)
+    if receipts:
+        work.apply([RecordReceipts(row_id, receipts)], ports.clock.read().wall_ms)
+    row = work.tables.outbox.get(row_id)
+    return row is not None and row.status == "sending" and renew(work, row, token, ports, policies)
 
 
 def settle(
-    row_id: str, token: int, outcome: SendOutcome, ports: DeliveryPorts, policies: DeliveryPolicies
-) -> Ended | None:
-    """Store the outcome, with what it means for row and turn, in one transaction; None if the row is gone.
-
-    A stale token changes nothing but the receipts. AdapterError: nothing was stored.
-    """
-    return ports.lifecycle.run(lambda work: _settle(work, row_id, token, outcome, ports.clock.read().wall_ms, policies))
-
-
-def _settle(
     work: LifecycleWork, row_id: str, token: int, outcome: SendOutcome, now_ms: int, policies: DeliveryPolicies
 ) -> Ended | None:
+    """Store the outcome, with what it means for row and turn; None if the row is gone.
+
+    A stale token changes nothing but the receipts.
+    """
     seen = work.settle(row_id, token, outcome, now_ms)
     if seen is None:
         return None

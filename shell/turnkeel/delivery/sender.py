@@ -16,6 +16,7 @@ from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
 from turnkeel.delivery.pruning import prune
 from turnkeel.delivery.sending import Job, Sending
 from turnkeel.delivery.tell import tell_failures
+from turnkeel.delivery.together import Together
 from turnkeel.events import FaultCleared, FaultSeen, ReplyHeld
 from turnkeel_adapters.channels import Channel
 from turnkeel_adapters.errors import AdapterError
@@ -35,6 +36,7 @@ class Sender:
         self._ports = ports
         self._policies = policies
         self._pacing = Pacing(ports.channels)
+        self._together = Together(ports.lifecycle, ports.executor)
         self._running: dict[asyncio.Task[None], Sending] = {}
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -146,7 +148,7 @@ class Sender:
     def _start(self, job: Job, now: Instant) -> None:
         if not job.asks and not job.fresh:
             self._pacing.backlog_sent(job.row.channel, now.mono_ms)
-        sending = Sending(job, self._ports, self._policies, self._pacing, self._stopping, self._trouble)
+        sending = Sending(job, self._ports, self._policies, self._pacing, self._stopping, self._together, self._trouble)
         task = asyncio.create_task(sending.run())
         self._running[task] = sending
         task.add_done_callback(self._done)
@@ -183,6 +185,7 @@ class Sender:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self._together.ended()
 
 
 def _mono_of(seen: Pass, now: Instant, otherwise_mono_ms: int) -> int:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
@@ -10,12 +11,13 @@ from turnkeel.delivery.outcomes import Ended, keep_part, reflect, settle
 from turnkeel.delivery.pacing import Pacing
 from turnkeel.delivery.parcel import BadPayload, Parcel, parcel_of
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
+from turnkeel.delivery.together import Together
 from turnkeel_adapters.channels import AskOutcome, Channel, DeliverOutcome, Part, part_key
 from turnkeel_adapters.errors import AdapterError
+from turnkeel_adapters.lifecycle.work import LifecycleWork
 from turnkeel_core import LocalFault, OutboxRow, Permanent, RateLimited, Receipt, SendOutcome, Sent, Uncertain
 
 _ERROR_CHARS: Final = 500
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -44,6 +46,7 @@ class Sending:
         policies: DeliveryPolicies,
         pacing: Pacing,
         stopping: asyncio.Event,
+        together: Together,
         trouble: Callable[[AdapterError], None],
     ) -> None:
         self.job = job
@@ -52,6 +55,7 @@ class Sending:
         self._policies = policies
         self._pacing = pacing
         self._stopping = stopping
+        self._together = together
         self._trouble = trouble
 
     def hangs(self, mono_ms: int) -> bool:
@@ -67,9 +71,13 @@ class Sending:
         if self.job.asks and isinstance(outcome, LocalFault):
             outcome = Uncertain(outcome.error, outcome.receipts)  # nobody was asked: it is as unknown as before
         outcome = evolve(outcome, error=self._ports.redact(outcome.error)[:_ERROR_CHARS])
-        ended = await self._stored(settle, self.job.row.row_id, self.job.token, outcome, self._ports, self._policies)
+        ended = await self._stored(partial(self._settle, outcome))
         if ended is not None:
             await self._tell(ended)
+
+    def _settle(self, outcome: SendOutcome, work: LifecycleWork) -> Ended | None:
+        now_ms = self._ports.clock.read().wall_ms
+        return settle(work, self.job.row.row_id, self.job.token, outcome, now_ms, self._policies)
 
     async def _tell(self, ended: Ended) -> None:
         for event in ended.events:
@@ -122,7 +130,10 @@ class Sending:
         """Store a part's receipts; whether the row is this sender's still. A question needs no right."""
         if self.job.asks:
             return True
-        return await self._stored(keep_part, self.job.row.row_id, self.job.token, proof, self._ports, self._policies)
+        return await self._stored(partial(self._keep_part, proof))
+
+    def _keep_part(self, proof: tuple[Receipt, ...], work: LifecycleWork) -> bool:
+        return keep_part(work, self.job.row.row_id, self.job.token, proof, self._ports, self._policies)
 
     async def _call(self, parcel: Parcel, part: Part, channel: Channel) -> DeliverOutcome | AskOutcome:
         """One call. Whatever a channel raises or answers is one row's fault: the call had begun, nobody knows more."""
@@ -145,13 +156,13 @@ class Sending:
             proof = (Receipt(part.index, None, now.wall_ms),)
         return evolve(answer, receipts=proof)
 
-    async def _stored(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _stored(self, step: Callable[[LifecycleWork], T]) -> T:
         """Write into the store, again and again while it cannot be written: what a channel said must not get lost."""
         policy = self._policies.delivery
         wait_ms = policy.retry_ms
         while True:
             try:
-                return await self._ports.executor.run(write, *args, **kwargs)
+                return await self._together.run(step)
             except AdapterError as error:
                 self._trouble(error)
             await self._ports.clock.wait(None, self._ports.clock.read().mono_ms + wait_ms)

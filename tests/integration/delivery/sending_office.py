@@ -84,6 +84,16 @@ class CountingStore:
         with self.transaction() as work:
             return step(work)
 
+    def run_each(self, steps):
+        """The same for each."""
+        return tuple(self._tried(step) for step in steps)
+
+    def _tried(self, step):
+        try:
+            return self.run(step)
+        except Exception as error:
+            return error
+
 
 class Office:
     """Everything that senders share. Each play is the life of one process (or of several)."""
