@@ -1,9 +1,7 @@
 """How does a decision of turns and rows tell which of its rules stopped it, and with what actions?"""
 
 from collections.abc import Iterable
-from typing import Generic, Never, TypeVar
-
-from attrs import frozen
+from typing import Generic, Literal, NamedTuple, Never, TypeVar
 
 from turnkeel_core.explain import Explanation, Fact, RuleTried
 
@@ -11,33 +9,47 @@ A = TypeVar("A")
 Out = TypeVar("Out", covariant=True)
 
 
-@frozen
-class Verdict(Generic[Out]):
-    """One rule as tried about one subject; `stops` ends the search for this subject."""
+class Verdict(NamedTuple, Generic[Out]):
+    """One rule as tried about one subject; `stops` ends the search for this subject.
 
-    tried: RuleTried
+    A decision makes dozens of them, and most are never read: hence no attrs record.
+    """
+
+    rule: str
+    result: Literal["fired", "not_yet", "skipped"]
+    because: str
+    subject: str
+    facts: tuple[Fact, ...] = ()
     actions: tuple[Out, ...] = ()
     stops: bool = False
+    fires_after_ms: int | None = None
+
+    def tried(self) -> RuleTried:
+        """The same for an explanation."""
+        return RuleTried(
+            rule=self.rule,
+            result=self.result,
+            because=self.because,
+            subject=self.subject,
+            facts=self.facts,
+            fires_after_ms=self.fires_after_ms,
+        )
 
 
 def passed(rule: str, because: str, subject: str, *facts: Fact) -> Verdict[Never]:
     """The rule does not apply; the next one is asked."""
-    return Verdict(RuleTried(rule=rule, result="skipped", because=because, subject=subject, facts=facts))
+    return Verdict(rule, "skipped", because, subject, facts)
 
 
 def waits(rule: str, because: str, subject: str, *facts: Fact, until_ms: int | None = None) -> Verdict[Never]:
     """The rule holds the subject, until `until_ms` if time alone frees it; nothing is done."""
     after_ms = None if until_ms is None else until_ms - 1
-    tried = RuleTried(
-        rule=rule, result="not_yet", because=because, subject=subject, facts=facts, fires_after_ms=after_ms
-    )
-    return Verdict(tried, (), True)
+    return Verdict(rule, "not_yet", because, subject, facts, (), True, after_ms)
 
 
 def fires(rule: str, because: str, subject: str, *actions: A, facts: tuple[Fact, ...] = ()) -> Verdict[A]:
     """The rule applies; without actions it says that nothing may be done."""
-    tried = RuleTried(rule=rule, result="fired", because=because, subject=subject, facts=facts)
-    return Verdict(tried, actions, True)
+    return Verdict(rule, "fired", because, subject, facts, actions, True)
 
 
 def actions_of(verdicts: Iterable[Verdict[A]]) -> tuple[A, ...]:
@@ -47,7 +59,7 @@ def actions_of(verdicts: Iterable[Verdict[A]]) -> tuple[A, ...]:
 
 def explained(decision: str, now_ms: int, verdicts: tuple[Verdict[A], ...]) -> Explanation:
     """The same verdicts as an explanation; it flips at the nearest instant at which a rule that waits lets go."""
-    rules = tuple(verdict.tried for verdict in verdicts)
+    rules = tuple(verdict.tried() for verdict in verdicts)
     names = [type(action).__name__ for action in actions_of(verdicts)]
     flips = [rule.fires_after_ms + 1 for rule in rules if rule.fires_after_ms is not None]
     return Explanation(

@@ -88,8 +88,8 @@ def _late(row: OutboxRow, now_ms: int, policy: OutboxPolicy) -> Verdict[RowEnd]:
     if not unknown and policy.expire_action == "deliver":
         return passed("expiry", "late rows are delivered", row.row_id, *facts)
     if now_ms - since_ms <= limit_ms:
-        tried = waits("expiry", "young enough", row.row_id, *facts, until_ms=since_ms + limit_ms + 1).tried
-        return Verdict(tried)
+        # It waits, and the next rule is asked all the same.
+        return Verdict("expiry", "not_yet", "young enough", row.row_id, facts, fires_after_ms=since_ms + limit_ms)
     error = "expired: nobody learned its outcome" if unknown else "expired: queued_at too old"
     action = ExpireRow(row.row_id, now_ms, now_ms - since_ms, limit_ms, error)
     return fires("expiry", error, row.row_id, action, facts=facts)

@@ -14,13 +14,16 @@ accepts: one message stored, so that the channel may be told.
     turnkeel     LifecycleStore: identity and id looked up, `accept_turn`, turn, identity and its life stored
     persist-q.   SQLiteAckQueue.put, pickled as it does;  litequeue: put;  dbos: a workflow of one step, to its end
 cycle: a message's whole life in the store, each arrow a commit.
-    turnkeel     accept -> claim -> final enqueued -> send claimed -> settled. Of 16 at once each is accepted and settled
-                 by a thread of its own; a host's passes (claim, enqueue, send) are for all that is open, as they are there
+    turnkeel     accept -> claim -> final enqueued and its send claimed -> settled. Of 16 at once each is accepted and
+                 settled by a task of its own in one event loop, which store together as a host's senders do; a host's
+                 passes (claim, enqueue) are for all that is open, as they are there
+    threads      the same with a thread instead of each task
     persist-q.   put -> get -> ack;  litequeue: put -> pop -> done;  dbos: the same workflow of one step
 files: the same life through a session's two files, step by step, with the agent's kit and a channel in memory.
 recovery: one look at everything open (turns, deliveries, expiry) beside 1,000 and 1,000,000 finished rows.
 """
 
+import asyncio
 import atexit
 import importlib
 import random
@@ -50,6 +53,7 @@ from turnkeel.delivery.mailboxes import FileMailboxes
 from turnkeel.delivery.outcomes import reflect, settle
 from turnkeel.delivery.parcel import parcel_of
 from turnkeel.delivery.ports import DeliveryPolicies, DeliveryPorts
+from turnkeel.delivery.together import Together
 from turnkeel_adapters import wire
 from turnkeel_adapters.channels import MemoryChannel
 from turnkeel_adapters.lifecycle.payloads import Incoming, Outgoing
@@ -60,7 +64,7 @@ from turnkeel_adapters.sessions.container_side import Reply as KitReply
 from turnkeel_adapters.sessions.records import InboundChanges, NewMessage
 from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.clock import SystemClock
-from turnkeel_adapters.system.executor import InlineExecutor
+from turnkeel_adapters.system.executor import InlineExecutor, ThreadExecutor
 from turnkeel_core import (
     AcceptSnapshot,
     ChannelFacts,
@@ -121,7 +125,7 @@ def cycle(count: int, rounds: int) -> None:
         variants = {"turnkeel": Turnkeel(stack).cycle} | competitors(stack, "cycle")
         table("whole cycle, one message at a time", "turnkeel", variants, count // 2, rounds)
         rivals = competitors(stack, "cycle", threads=True)
-        many = {"turnkeel x16": Turnkeel(stack).crowd}
+        many = {"turnkeel x16": Turnkeel(stack).crowd, "threads x16": Turnkeel(stack).threads}
         many |= {f"{name} x16": threaded(stack, one) for name, one in rivals.items()}
         table(f"whole cycle, {THREADS} messages at once", "turnkeel x16", many, count // 2, rounds)
 
@@ -143,7 +147,7 @@ def table(title: str, base: str, variants: dict[str, Variant], count: int, round
     for name, found in rates.items():
         ratio = statistics.median(one / other for one, other in zip(found[1:], rates[base][1:], strict=True))
         spread = f"{min(found[1:]):.0f}..{max(found[1:]):.0f}"
-        print(f"{name:<18}{statistics.median(found[1:]):>9.0f}/s{spread:>16}{ratio:>8.2f} x {base}")
+        print(f"{name:<18}{statistics.median(found[1:]):>9.0f}/s{spread:>16}{ratio:>8.3f} x {base}")
 
 
 def threaded(stack: ExitStack, variant: Variant) -> Variant:
@@ -186,6 +190,11 @@ class Turnkeel:
         assert self.state.database.rows("PRAGMA synchronous") == [(2,)], "turnkeel.db is not synchronous=FULL"
         self.lifecycle = StateLifecycle(self.state.database, HIDE)
         self.pool = stack.enter_context(ThreadPoolExecutor(THREADS))
+        self.loop = asyncio.new_event_loop()
+        stack.callback(self.loop.close)
+        executor = ThreadExecutor(THREADS)
+        stack.callback(executor.close)
+        self.together = Together(self.lifecycle, executor)
 
     def run(self, act):
         """One durable transaction."""
@@ -203,39 +212,62 @@ class Turnkeel:
             self.settled(number, token)
 
     def crowd(self, first: int, count: int) -> None:
-        """As a host does it under load: doors and channels have threads of their own, a pass is for all that is open."""
-        numbers, limit = range(first, first + count), AT_ONCE.pass_limit
-        shares = shares_of(numbers)
+        """As a host does it under load: doors and channels are tasks of its loop, a pass is for all that is open."""
+        shares = shares_of(range(first, first + count))
+        self.loop.run_until_complete(self.tasks(acceptance, shares))
+        sends = self.passes(range(first, first + count))
+        self.loop.run_until_complete(self.tasks(lambda number: partial(settle_send, number, sends[number]), shares))
+
+    def threads(self, first: int, count: int) -> None:
+        """The same with doors and channels that have threads of their own."""
+        shares = shares_of(range(first, first + count))
         list(self.pool.map(lambda share: self.accept(share.start, len(share)), shares))
-        sends: dict[int, int] = {}
-        for begin in range(0, count, limit):
-            some = numbers[begin : begin + limit]
-            sends |= zip(some, self.passed(some), strict=True)
+        sends = self.passes(range(first, first + count))
         list(self.pool.map(lambda share: [self.settled(number, sends[number]) for number in share], shares))
 
+    async def tasks(self, step_of, shares) -> None:
+        async def one(share):
+            for number in share:
+                await self.together.run(step_of(number))
+
+        await asyncio.gather(*map(one, shares))
+
+    def passes(self, numbers) -> dict[int, int]:
+        limit, sends = AT_ONCE.pass_limit, {}
+        for begin in range(0, len(numbers), limit):
+            some = numbers[begin : begin + limit]
+            sends |= zip(some, self.passed(some), strict=True)
+        return sends
+
     def accepted(self, number: int) -> None:
-        turn_id, text, now = f"turn-{number:08d}", payload(number), now_ms()
-
-        def accept(work):
-            asked = AcceptSnapshot(
-                now_ms=now,
-                turn_id=turn_id,
-                session=session_of(number),
-                identity=identity(number),
-                payload_bytes=len(text),
-            )
-            assert work.apply([accept_turn(work.accept(asked))], now, {turn_id: text}) == ()
-
-        self.run(accept)
+        self.run(acceptance(number))
 
     def passed(self, numbers) -> list[int]:
-        """Run, answered, claimed for the send: each for all of the messages; the tokens of the sends."""
+        """Run, answered, claimed for the send: for all of the messages; the tokens of the sends.
+
+        Between the answer and the claim nothing happens outside: both are one transaction.
+        """
         tokens = self.run(partial(claim, numbers))
-        self.run(partial(finish, numbers, tokens))
-        return self.run(partial(begin_sends, numbers))
+        return self.run(partial(answer, numbers, tokens))
 
     def settled(self, number: int, token: int) -> None:
         self.run(partial(settle_send, number, token))
+
+
+def acceptance(number):
+    turn_id, text, now = f"turn-{number:08d}", payload(number), now_ms()
+
+    def accept(work):
+        asked = AcceptSnapshot(
+            now_ms=now,
+            turn_id=turn_id,
+            session=session_of(number),
+            identity=identity(number),
+            payload_bytes=len(text),
+        )
+        assert work.apply([accept_turn(work.accept(asked))], now, {turn_id: text}) == ()
+
+    return accept
 
 
 def claim(numbers, work):
@@ -255,6 +287,11 @@ def finish(numbers, tokens, work):
         assert work.apply(plan_enqueue(work.enqueue(asked, turn_id)), now, {row_id: text}) == ()
         facts = RunFacts(finals_attempted=1, finals_queued=True, token=token)
         work.apply(finalize_turn_from_outbox(work.turn(turn_id, now, run=facts)), now)
+
+
+def answer(numbers, tokens, work):
+    finish(numbers, tokens, work)
+    return begin_sends(numbers, work)
 
 
 def begin_sends(numbers, work):
@@ -497,7 +534,8 @@ class House:
         """The channel shows it; the receipt, the row's end and the turn's."""
         parcel = parcel_of(self.job.row, self.job.payload, self.ports)
         outcome = self.channel.deliver(parcel.dispatch, parcel.parts[0], self.job.row.idempotency_key)
-        self.ended = settle(self.job.row.row_id, self.job.token, outcome, self.ports, self.policies)
+        row_id, token, at_ms = self.job.row.row_id, self.job.token, now_ms()
+        self.ended = self.ports.lifecycle.run(lambda work: settle(work, row_id, token, outcome, at_ms, self.policies))
         assert self.ended is not None and self.ended.row.status == "delivered"
 
     def mark(self, number: int) -> None:

@@ -15,7 +15,7 @@ import apsw
 import apsw.ext
 import pytest
 from attrs import evolve, fields
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import turnkeel_core as core
@@ -35,6 +35,7 @@ from turnkeel_adapters.state.store import HostState
 from turnkeel_core import (
     AcceptSnapshot,
     AcceptTurn,
+    AwaitDelivery,
     ClaimRow,
     DeliverRow,
     EnqueueRow,
@@ -314,6 +315,19 @@ def test_each_stored_action_is_one_line_of_life_and_lines_are_kept_only_of_what_
         assert (life_of_turn(work.tables, "t1"), life_of_row(work.tables, "r1")) == ((), ())
 
 
+def test_a_life_has_a_place_for_a_proof_by_a_clock_that_is_behind_and_no_line_twice(store):
+    with store.transaction() as work:
+        accept(work)
+        run_answers(work, now_ms=NOW + 1)
+        claim = plan_deliveries(work.deliveries("w", NOW + 2, ()))[0]
+        work.apply([claim], NOW + 2)
+        sent = Sent((Receipt(0, "p", 5),))  # as its channel's clock has it
+        work.apply(settle_delivery(work.settle("r1", claim.token, sent, NOW + 3)), NOW + 3, because="a person said so")
+        found = [(line.what, line.at_ms - NOW, line.because) for line in life_of_row(work.tables, "r1")]
+    said = "a person said so"
+    assert found == [("EnqueueRow", 1, ""), ("RecordReceipts", 1, ""), ("ClaimRow", 2, ""), ("DeliverRow", 3, said)]
+
+
 def failed(reason, kind="final"):
     """A row of that kind that ends so, and what is written of it."""
     row = evolve(ROW, kind=kind, session="main/a", attempts=1, last_error="no route")
@@ -459,7 +473,15 @@ class Twins(life.Host):
 
     def __init__(self, stores):
         super().__init__()
-        self.stores = stores
+        self.stores, self.done = stores, []
+
+    def _apply(self, action, turns, rows):
+        noted = len(self.steps)
+        super()._apply(action, turns, rows)
+        for before, after in self.steps[noted:]:
+            # A turn that begins to wait for its replies is told by them, and a proof by itself.
+            if before != after and not isinstance(action, AwaitDelivery | RecordReceipts):
+                self.done.append((type(action).__name__, after.turn_id, getattr(after, "row_id", None), self.now_ms))
 
     def apply(self, actions):
         actions = tuple(actions)
@@ -481,6 +503,14 @@ class Twins(life.Host):
                 assert {row_id: tables.outbox.get(row_id) for row_id in self.rows} == self.rows
                 proofs = {row_id: tables.receipts.of_row(row_id) for row_id in self.rows}
                 assert all(set(proofs[k]) == set(self.receipts.get(k, ())) for k in self.rows)
+                for turn_id in self.turns:
+                    lines = [one for one in life_of_turn(tables, turn_id) if one.what != "RecordReceipts"]
+                    told = [(one.what, one.turn_id, one.row_id, one.at_ms) for one in lines]
+                    rows = {None, *self.rows}
+                    assert sorted(told, key=str) == sorted(
+                        (one for one in self.done if one[1] == turn_id and one[2] in rows), key=str
+                    )
+                    assert told == sorted(told, key=lambda one: one[3])
         self.records(proofs)
         seen = []
         for store in self.stores:
@@ -560,8 +590,20 @@ def twins():
         yield Twins((StateLifecycle(state.database), MemoryLifecycle()))
 
 
+RUN = ("run_and_send", ["tool", "final"], "keyed", None, 0, 2)
+DELIVERED = [("begin", 1), RUN, ("send_ends", "sent"), ("pass_time", 5_000), ("send_ends", "sent"), ("prune",)]
+TRIED_AGAIN = [
+    ("begin", 1),
+    RUN,
+    *[("send_ends", how) for how in ("sent", "part", "uncertain")],
+    *[("pass_time", 31_000), ("deliver",), ("send_ends", "sent"), ("pass_time", 700_000_000), ("prune",)],
+]
+
+
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, min_size=5, max_size=25))
+@example(DELIVERED)
+@example(TRIED_AGAIN)
 def test_both_stores_follow_every_life_of_the_model_state_by_state(lived):
     with twins() as host:
         for name, *given_with in lived:

@@ -324,3 +324,48 @@ def test_a_thread_stopped_as_it_makes_the_call_of_another_leaves_nobody_waiting(
         assert sorted(type(error).__name__ for error in told) == ["KeyboardInterrupt", "RuntimeError"], at
         crowd.database.run_shared(write(f"after {at}"))
         assert f"after {at}" in crowd.on_disk()
+
+
+# Several calls of one thread
+
+
+def test_calls_made_together_share_a_commit_and_an_error_is_in_its_own_place(crowd):
+    parts = [write("0"), fail("1"), write("2")]
+    first, second, third = crowd.database.run_each_shared(parts)
+    assert (type(first), type(second), type(third)) == (list, ZeroDivisionError, list)
+    assert (crowd.on_disk(), crowd.commits) == ({"0", "2"}, 1)
+    assert crowd.database.run_each_shared([]) == ()
+
+
+def test_more_calls_than_one_commit_takes_are_all_on_the_disk(crowd):
+    names = {str(number) for number in range(150)}
+    found = crowd.database.run_each_shared([write(name) for name in sorted(names)])
+    assert (len(found), crowd.on_disk(), crowd.commits) == (150, names, 3)
+
+
+def test_calls_made_together_inside_a_transaction_are_part_of_it(crowd):
+    with pytest.raises(ZeroDivisionError), crowd.database.transaction():
+        crowd.database.run_each_shared([write("0"), fail("1")])
+    assert crowd.on_disk() == set()
+    with crowd.database.transaction():
+        crowd.database.run_each_shared([write("0"), write("1")])
+    assert crowd.on_disk() == {"0", "1"}
+
+
+def test_a_commit_that_fails_is_the_error_of_every_call_of_it(crowd):
+    def refuse():
+        raise apsw.FullError("no room")
+
+    crowd.at_commit = refuse
+    found = crowd.database.run_each_shared([write("0"), write("1")])
+    assert [type(one) for one in found] == [StateFault, StateFault] and crowd.on_disk() == set()
+
+
+def test_of_calls_made_together_a_thread_that_is_stopped_leaves_none_to_be_made_by_others(crowd):
+    def stop(db):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crowd.database.run_each_shared([write("0"), stop, write("2")])
+    crowd.database.run_shared(write("after"))
+    assert crowd.on_disk() == {"0", "after"}, "what was made before is whole, what was not is given up"

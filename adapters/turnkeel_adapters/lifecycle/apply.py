@@ -5,6 +5,7 @@ a line of life for what they will not tell (`whole_life` joins both), and a dead
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
@@ -79,7 +80,7 @@ Change: TypeAlias = (
 
 _TOLD: Final = (AcceptTurn, EnqueueRow, AwaitDelivery, DeliverRow, SettleDelivered)
 """The records tell these afterwards: only a reason of the decision makes a line of them."""
-_RowChange: TypeAlias = ClaimRow | RecordReceipts | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
+_RowChange: TypeAlias = ClaimRow | DeliverRow | RetryRow | DeferRow | MarkUnknown | FailRow | ExpireRow
 
 
 @frozen
@@ -105,13 +106,15 @@ def apply_actions(tables: Tables, actions: Iterable[Change], now: Now) -> tuple[
     KeyError if the payload of a new turn or row is missing.
     """
     lines: list[LifeLine] = []
-    refused = [found for action in actions if (found := _apply(tables, action, now, lines)) is not None]
+    todo = tuple(actions)
+    done = zip_longest(todo, todo[1:])
+    refused = [found for one, following in done if (found := _apply(tables, one, following, now, lines)) is not None]
     if lines:
         tables.life.add(lines)
     return tuple(refused)
 
 
-def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> Refused | None:
+def _apply(tables: Tables, action: Change, following: Change | None, now: Now, lines: list[LifeLine]) -> Refused | None:
     match action:
         case AcceptTurn(turn):
             if not _accept(tables, turn, now.payloads[turn.turn_id]):
@@ -136,7 +139,9 @@ def _apply(tables: Tables, action: Change, now: Now, lines: list[LifeLine]) -> R
             pass
         case WithdrawInbound() | AskChannel() | HoldForPerson():
             pass
-        case ClaimRow() | RecordReceipts() | DeliverRow() | RetryRow() | DeferRow():
+        case RecordReceipts():
+            return _record(tables, action, following)
+        case ClaimRow() | DeliverRow() | RetryRow() | DeferRow():
             return _change_row(tables, action, now, lines)
         case MarkUnknown() | FailRow() | ExpireRow():
             return _change_row(tables, action, now, lines)
@@ -183,13 +188,25 @@ def _prune(tables: Tables, action: PruneRow | PruneTurn | ForgetIdentity) -> Ref
     return None if done else Refused(action, "missing")
 
 
+def _record(tables: Tables, action: RecordReceipts, following: Change | None) -> Refused | None:
+    """Proofs need no line: they tell it themselves."""
+    before = tables.outbox.get(action.row_id)
+    if before is None:
+        return Refused(action, "missing")
+    tables.receipts.add(action.row_id, action.receipts)
+    if isinstance(following, DeliverRow) and following.row_id == action.row_id and before.status not in ROW_TERMINAL:
+        return None  # the row is written once: with its delivery every part is proven
+    after = after_row(before, action)
+    if after != before:
+        tables.outbox.update(before, after)
+    return None
+
+
 def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLine]) -> Refused | None:
     before = tables.outbox.get(action.row_id)
     if before is None:
         return Refused(action, "missing")
-    if isinstance(action, RecordReceipts):
-        tables.receipts.add(action.row_id, action.receipts)
-    elif before.status in ROW_TERMINAL:
+    if before.status in ROW_TERMINAL:
         return Refused(action, "terminal")
     after = after_row(before, action)
     if isinstance(action, ClaimRow) and after == before:
@@ -200,7 +217,7 @@ def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLi
         letter = dead_reply(after, action, tables.outbox.payload(before.row_id))
         if letter is not None:
             tables.dead.keep(letter)
-    if after != before and not isinstance(action, RecordReceipts):  # the receipts tell it
+    if after != before:
         _note_line(lines, action, now, before.turn_id, before.row_id)
     return None
 
