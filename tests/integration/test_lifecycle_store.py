@@ -272,6 +272,24 @@ def test_a_failed_turn_has_one_notice(store):
         assert work.tables.turns.notices_due(10) == ()
 
 
+def test_calls_made_together_are_each_for_themselves_unless_a_transaction_holds_them(store):
+    def fails(work):
+        accept(work, "half")
+        raise ZeroDivisionError
+
+    def works(work):
+        return accept(work, "whole").turn.turn_id
+
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.run_each([works, fails])
+    with store.reading() as work:
+        assert work.tables.turns.open() == ()
+    error, done = store.run_each([fails, works])
+    assert isinstance(error, ZeroDivisionError) and done == "whole"
+    with store.reading() as work:
+        assert [turn.turn_id for turn in work.tables.turns.open()] == ["whole"]
+
+
 # What is kept beside the records
 
 

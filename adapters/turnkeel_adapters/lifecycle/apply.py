@@ -209,15 +209,16 @@ def _change_row(tables: Tables, action: _RowChange, now: Now, lines: list[LifeLi
     if before.status in ROW_TERMINAL:
         return Refused(action, "terminal")
     after = after_row(before, action)
-    if isinstance(action, ClaimRow) and after == before:
-        return Refused(action, "stale_token")
-    if after != before and not tables.outbox.update(before, after):
+    changes = after != before
+    # A claim that changes nothing found another's token.
+    stored = tables.outbox.update(before, after) if changes else not isinstance(action, ClaimRow)
+    if not stored:
         return Refused(action, "stale_token")
     if isinstance(action, FailRow | ExpireRow):
         letter = dead_reply(after, action, tables.outbox.payload(before.row_id))
         if letter is not None:
             tables.dead.keep(letter)
-    if after != before:
+    if changes:
         _note_line(lines, action, now, before.turn_id, before.row_id)
     return None
 
@@ -229,9 +230,9 @@ def _change_turn(tables: Tables, action: TurnChange, now: Now, lines: list[LifeL
     if before.status in TURN_TERMINAL:
         return Refused(action, "terminal")
     after = after_turn(before, action)
-    if isinstance(action, ClaimTurn) and after == before:
-        return Refused(action, "stale_token")
-    if after != before and not tables.turns.update(before, after):
+    changes = after != before
+    stored = tables.turns.update(before, after) if changes else not isinstance(action, ClaimTurn)
+    if not stored:
         return Refused(action, "stale_token")
     note = _note(before, action)
     if note is not None:
@@ -240,7 +241,7 @@ def _change_turn(tables: Tables, action: TurnChange, now: Now, lines: list[LifeL
         letter = dead_turn(before, action, tables.turns.payload(before.turn_id))
         if letter is not None:
             tables.dead.keep(letter)
-    if after != before:
+    if changes:
         _note_line(lines, action, now, before.turn_id, None)
     return None
 

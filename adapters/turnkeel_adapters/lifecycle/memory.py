@@ -69,8 +69,9 @@ class MemoryLifecycle:
             return step(work)
 
     def run_each(self, steps: Iterable[Callable[[LifecycleWork], T]]) -> tuple[T | Exception, ...]:
-        """Each for itself."""
-        return tuple(self._tried(step) for step in steps)
+        """Each for itself, or all of them the part of the transaction that they are made in."""
+        with self._lock:
+            return tuple(self.run(step) if self._inside else self._tried(step) for step in steps)
 
     def _tried(self, step: Callable[[LifecycleWork], T]) -> T | Exception:
         try:

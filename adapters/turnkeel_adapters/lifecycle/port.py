@@ -22,7 +22,10 @@ class LifecycleStore(Protocol):
         ...
 
     def run_each(self, steps: Iterable[Callable[[LifecycleWork], T]]) -> tuple[T | Exception, ...]:
-        """Several such calls, each for itself: its result, or its error and nothing of it stored."""
+        """Several such calls, each for itself: its result, or its error and nothing of it stored.
+
+        Inside a transaction they are all part of it, and an error is raised.
+        """
         ...
 
     def reading(self) -> AbstractContextManager[LifecycleWork]: ...

@@ -24,7 +24,7 @@ class Call:
         self._joined = False
         self._over = False
         self.withdrawn = False
-        self._bell = SimpleQueue[None]()
+        self._bell: SimpleQueue[None] = SimpleQueue()
 
     def is_over(self) -> bool:
         """Its result is on the disk, or its error known."""
