@@ -91,6 +91,7 @@ def test_every_public_record_comes_back_as_it_was_written(cls, data):
 
 
 @pytest.mark.parametrize("union", RECORD_UNIONS, ids=lambda union: union.__args__[0].__name__)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_member_of_a_public_union_is_recognised_by_its_type(union, data):
     member = data.draw(st.sampled_from(union.__args__))
