@@ -26,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
+    "test_one_session.py::test_a_healthy_container_is_left_alone_for_as_long_as_it_declares[a wait of 40",
+    "test_cli_talk.py::test_an_agent_named_by_a_path",
+    "test_limits.py::test_an_agent_command_that_does_not_exist_is_said_and_no_message_is_lost[a program in",
     "test_limits.py::test_more_sessions_than_slots",
     "test_runaway.py::test_replies_over_the_limits_and_links",
     "test_redaction.py::test_half_a_secret_at_the_end",

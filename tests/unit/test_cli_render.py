@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnkeel.cli.actions import render_plan
@@ -166,6 +166,7 @@ def test_a_terminal_gets_a_table_and_no_markup_of_the_messages(capsys, monkeypat
 KEYS = st.text() | st.sampled_from(["at_ms", "at", "died_at_ms", "died_at"])
 
 
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(KEYS, inner)))
 def test_iso_texts_are_only_ever_added(value):
     def is_within(part, whole):
