@@ -1,7 +1,8 @@
 """What was done to a turn and its rows, in order? What the records tell of it, joined with the lines that are kept."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Final, Literal, cast
 
 from attrs import AttrsInstance
@@ -65,14 +66,20 @@ def _line(
 
 
 def _joined(kept: tuple[LifeLine, ...], told: Iterable[LifeLine]) -> tuple[LifeLine, ...]:
-    """Kept lines stay in the order in which they were stored; of one with a reason the record tells nothing more."""
+    """Kept lines stay in the order in which they were stored; of one with a reason the record tells nothing more.
+
+    What the records tell comes behind the last kept line that may be before it.
+    """
     known = {(line.what, line.row_id) for line in kept}
-    lines = list(kept)
-    for one in told:
-        if (one.what, one.row_id) not in known:
-            before = [index for index, line in enumerate(lines, 1) if _place(line) <= _place(one)]
-            lines.insert(before[-1] if before else 0, one)
-    return tuple(lines)
+    new = sorted((one for one in told if (one.what, one.row_id) not in known), key=_place)
+    least_from_here = [*accumulate(map(_place, reversed(kept)), min)][::-1]
+    lines: list[LifeLine] = []
+    begin = 0
+    for one in new:
+        end = bisect_right(least_from_here, _place(one))
+        lines += (*kept[begin:end], one)
+        begin = end
+    return (*lines, *kept[begin:])
 
 
 def _place(line: LifeLine) -> tuple[int, int]:

@@ -59,13 +59,13 @@ class SharedCommits:
 
         Inside another part they are all that one's, and an error is raised.
         """
+        calls = tuple(map(Call, steps))
         mine = self._lock.acquire(blocking=False)
         if mine and self._inside:
             try:
-                return tuple(step(self.connection) for step in steps)
+                return tuple(cast(T, call.step(self.connection)) for call in calls)
             finally:
                 self._lock.release()
-        calls = tuple(Call(step) for step in steps)
         self._all_over(calls, mine)
         return tuple(cast(T, call.result) if call.error is None else call.error for call in calls)
 
