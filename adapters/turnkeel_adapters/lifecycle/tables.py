@@ -115,7 +115,10 @@ class SourceTable(Protocol):
 
 
 class LifeTable(Protocol):
-    """What was stored about turns and rows, oldest first; a line goes with its turn and with its row."""
+    """What was done to turns and rows and no record tells, oldest first; `whole_life` tells both.
+
+    A line goes with its turn and with its row.
+    """
 
     def add(self, lines: Sequence[LifeLine]) -> None: ...
     def of_turn(self, turn_id: str) -> tuple[LifeLine, ...]: ...
