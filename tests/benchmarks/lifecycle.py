@@ -1,8 +1,9 @@
 """What does a durable message cost? `python tests/benchmarks/lifecycle.py [PART|all] [COUNT] [ROUNDS]`
 
-PART is accepts, cycle, files or recovery. Operations per second, median of the rounds. In each round every variant
-works on COUNT messages, all variants a few each in a random order, so that a noisy machine is noisy for all of them;
-the ratios, medians of those of each round, are what counts. Every database has the journal mode of `turnkeel.db` and
+PART is accepts, cycle, files or recovery; AT_ONCE=64 in the environment asks for more at once than 16. Operations per
+second, median of the rounds. In each round every variant works on COUNT messages, all variants a few each in a random
+order, so that a noisy machine is noisy for all of them; the ratios, medians of those of each round, are what counts.
+Every database has the journal mode of `turnkeel.db` and
 synchronous=FULL, read back before the first round: a commit is an fsync for all. (By itself persist-queue opens its
 file with WAL and FULL, litequeue with NORMAL, DBOS with the rollback journal.) Competitors that are not installed are
 named as absent; they go into an environment of their own:
@@ -14,7 +15,7 @@ accepts: one message stored, so that the channel may be told.
     turnkeel     LifecycleStore: identity and id looked up, `accept_turn`, turn, identity and its life stored
     persist-q.   SQLiteAckQueue.put, pickled as it does;  litequeue: put;  dbos: a workflow of one step, to its end
 cycle: a message's whole life in the store, each arrow a commit.
-    turnkeel     accept -> claim -> final enqueued and its send claimed -> settled. Of 16 at once each is accepted and
+    turnkeel     accept -> claim -> final enqueued and its send claimed -> settled. Of those at once each is accepted and
                  settled by a task of its own in one event loop, which store together as a host's senders do; a host's
                  passes (claim, enqueue) are for all that is open, as they are there
     threads      the same with a thread instead of each task
@@ -26,6 +27,7 @@ recovery: one look at everything open (turns, deliveries, expiry) beside 1,000 a
 import asyncio
 import atexit
 import importlib
+import os
 import random
 import shutil
 import sqlite3
@@ -89,7 +91,7 @@ from turnkeel_core import (
     settle_delivery,
 )
 
-THREADS = 16
+THREADS = int(os.environ.get("AT_ONCE", "16"))
 SLICE = 4 * THREADS
 OPEN = 100
 FINISHED = (1_000, 1_000_000)
@@ -114,8 +116,8 @@ def accepts(count: int, rounds: int) -> None:
     with ExitStack() as stack:
         variants = {"plain": Plain(stack).accept, "turnkeel": Turnkeel(stack).accept} | competitors(stack, "accept")
         table("accepts, one thread", "plain", variants, count, rounds)
-        many = {"plain x16": Plain(stack).accept, "turnkeel x16": Turnkeel(stack).accept}
-        many |= {f"{name} x16": one for name, one in competitors(stack, "accept", threads=True).items()}
+        many = {f"plain x{THREADS}": Plain(stack).accept, f"turnkeel x{THREADS}": Turnkeel(stack).accept}
+        many |= {f"{name} x{THREADS}": one for name, one in competitors(stack, "accept", threads=True).items()}
         many = {"plain": Plain(stack).accept} | {name: threaded(stack, one) for name, one in many.items()}
         table(f"accepts, {THREADS} threads (plain: one)", "plain", many, count, rounds)
 
@@ -125,9 +127,10 @@ def cycle(count: int, rounds: int) -> None:
         variants = {"turnkeel": Turnkeel(stack).cycle} | competitors(stack, "cycle")
         table("whole cycle, one message at a time", "turnkeel", variants, count // 2, rounds)
         rivals = competitors(stack, "cycle", threads=True)
-        many = {"turnkeel x16": Turnkeel(stack).crowd, "threads x16": Turnkeel(stack).threads}
-        many |= {f"{name} x16": threaded(stack, one) for name, one in rivals.items()}
-        table(f"whole cycle, {THREADS} messages at once", "turnkeel x16", many, count // 2, rounds)
+        base = f"turnkeel x{THREADS}"
+        many = {base: Turnkeel(stack).crowd, f"threads x{THREADS}": Turnkeel(stack).threads}
+        many |= {f"{name} x{THREADS}": threaded(stack, one) for name, one in rivals.items()}
+        table(f"whole cycle, {THREADS} messages at once", base, many, count // 2, rounds)
 
 
 def table(title: str, base: str, variants: dict[str, Variant], count: int, rounds: int) -> None:
