@@ -3,10 +3,9 @@
 PART is accepts, cycle, files or recovery; AT_ONCE=64 in the environment asks for more at once than 16. Operations per
 second, median of the rounds. In each round every variant works on COUNT messages, all variants a few each in a random
 order, so that a noisy machine is noisy for all of them; the ratios, medians of those of each round, are what counts.
-Every database has the journal mode of `turnkeel.db` and
-synchronous=FULL, read back before the first round: a commit is an fsync for all. (By itself persist-queue opens its
-file with WAL and FULL, litequeue with NORMAL, DBOS with the rollback journal.) Competitors that are not installed are
-named as absent; they go into an environment of their own:
+Every database has the journal mode of `turnkeel.db` and synchronous=FULL, read back before the first round: a commit is
+an fsync for all. (By itself persist-queue opens its file with WAL and FULL, litequeue with NORMAL, DBOS with the rollback
+journal.) Competitors that are not installed are named as absent; they go into an environment of their own:
 
     python -m venv bench && bench/bin/pip install -e . persist-queue litequeue dbos
 
