@@ -334,7 +334,12 @@ def test_calls_made_together_share_a_commit_and_an_error_is_in_its_own_place(cro
     first, second, third = crowd.database.run_each_shared(parts)
     assert (type(first), type(second), type(third)) == (list, ZeroDivisionError, list)
     assert (crowd.on_disk(), crowd.commits) == ({"0", "2"}, 1)
+
+
+def test_no_calls_at_all_leave_the_lock_to_other_threads(crowd):
     assert crowd.database.run_each_shared([]) == ()
+    crowd.start([write("0")]).join()
+    assert crowd.on_disk() == {"0"}
 
 
 def test_more_calls_than_one_commit_takes_are_all_on_the_disk(crowd):
