@@ -6,20 +6,10 @@ from typing import Final, TypeAlias, cast
 import apsw
 
 from turnkeel_adapters.lifecycle.tables import LifeLine
-from turnkeel_core import (
-    AbortTurn,
-    AwaitDelivery,
-    ClaimRow,
-    ClaimTurn,
-    DeliverRow,
-    MirrorRun,
-    NoteAck,
-    RecordReceipts,
-    SettleDelivered,
-)
+from turnkeel_core import AbortTurn, AwaitDelivery, ClaimRow, ClaimTurn, DeliverRow, MirrorRun, NoteAck, SettleDelivered
 
 _BY_TURN: Final = (ClaimTurn, NoteAck, MirrorRun, AwaitDelivery, SettleDelivered, AbortTurn)
-WITHOUT_WORDS: Final = frozenset(one.__name__ for one in (*_BY_TURN, ClaimRow, RecordReceipts, DeliverRow))
+WITHOUT_WORDS: Final = frozenset(one.__name__ for one in (*_BY_TURN, ClaimRow, DeliverRow))
 """Actions of ids, instants and numbers alone: in nothing that they say can a secret stand. Most lines are theirs."""
 _COLUMNS: Final = "turn_id, row_id, at_ms, what, detail, because"
 _SUBJECT: Final = "coalesce(?1, 'row ' || ?2)"

@@ -5,10 +5,7 @@ import asyncio
 import pytest
 
 from turnkeel.delivery.together import Together
-from turnkeel_adapters.lifecycle.memory import MemoryLifecycle
-from turnkeel_adapters.lifecycle.store import StateLifecycle
 from turnkeel_adapters.state.database import StateFault
-from turnkeel_adapters.state.store import HostState
 from turnkeel_adapters.system.executor import ThreadExecutor
 from turnkeel_core import AcceptTurn, Turn
 
@@ -23,15 +20,6 @@ class CountingExecutor(ThreadExecutor):
     async def run(self, fn, *args, **kwargs):
         self.calls += 1
         return await super().run(fn, *args, **kwargs)
-
-
-@pytest.fixture(params=["memory", "turnkeel.db"])
-def store(request, tmp_path):
-    if request.param == "memory":
-        yield MemoryLifecycle()
-        return
-    with HostState(tmp_path) as state:
-        yield StateLifecycle(state.database)
 
 
 @pytest.fixture
