@@ -576,6 +576,12 @@ def test_the_health_line_says_what_waits_for_a_person_and_clears(told, read, run
     assert (health["dead"], health["channels"], health["unknown"]) == (0, [], 0)
 
 
+def test_a_reply_that_a_person_settled_says_so_in_its_life(told, read, run):
+    run("outbox", "settle", "r1", "--sent")
+    words = [text for what, text in lives(read("trace", "t1")) if what == "DeliverRow"]
+    assert words == ["row r1: reply delivered, 2 parts (a person said so)"]
+
+
 # dead letters
 
 

@@ -80,7 +80,8 @@ def _row_words(action: _RowLine, line: LifeLine) -> str:
             each = ((one.part + 1, one.platform_id or "(no id)") for one in action.receipts)
             return "; ".join(f"part {part} arrived as {name}" for part, name in each)
         case DeliverRow():
-            return f"reply delivered, {action.parts} {'part' if action.parts == 1 else 'parts'}"
+            why = f" ({line.because})" if line.because else ""
+            return f"reply delivered, {action.parts} {'part' if action.parts == 1 else 'parts'}{why}"
         case RetryRow():
             again = render_when(action.retry_at_ms, line.at_ms)
             return f"not sent: {action.error}; {action.attempts} of {action.max_attempts} tries, again {again}"
